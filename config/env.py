@@ -1,0 +1,104 @@
+"""Strict, typed readers of the environment: a bad value stops the start with the variable's name and what it takes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"0", "false", "no", "off"})
+SERVICE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
+
+
+def load_stack_file(directory: Path, environ: dict[str, str] | os._Environ[str]) -> None:
+    """Take what a running `make run` wrote to `directory`/env, unless a service is already set by hand."""
+    path = directory / "env"
+    if any(name in environ for name in SERVICE_VARIABLES) or not path.is_file():
+        return
+    for line in path.read_text().splitlines():
+        name, found, value = line.partition("=")
+        if found and not name.startswith("#"):
+            environ.setdefault(name.strip(), value.strip())
+
+
+class Env:
+    """Reads one mapping of strings. Every method raises ImproperlyConfigured naming the variable."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self._environ.get(name, "").strip()
+        if value:
+            return value
+        if default is None:
+            raise ImproperlyConfigured(f"{name} is not set and has no default.")
+        return default
+
+    def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
+        value = self.text(name, default)
+        if value not in choices:
+            raise ImproperlyConfigured(f"{name} is {value!r}; it takes one of {', '.join(choices)}.")
+        return value
+
+    def boolean(self, name: str, default: bool) -> bool:
+        value = self.text(name, str(default)).lower()
+        if value in TRUE_WORDS:
+            return True
+        if value in FALSE_WORDS:
+            return False
+        raise ImproperlyConfigured(f"{name} is {value!r}; it takes true or false.")
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        value = self.text(name, str(default))
+        if value.lstrip("-").isdigit() and least <= int(value) <= most:
+            return int(value)
+        raise ImproperlyConfigured(f"{name} is {value!r}; it takes a whole number from {least} to {most}.")
+
+    def words(self, name: str, default: str = "") -> list[str]:
+        return [word.strip() for word in self.text(name, default).split(",") if word.strip()]
+
+    def networks(self, name: str, default: str = "") -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        try:
+            return tuple(ipaddress.ip_network(word) for word in self.words(name, default))
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{name}: {error}; it takes CIDRs, comma separated, e.g. 10.0.0.0/8.") from None
+
+    def database(self, name: str, default: str) -> dict[str, object]:
+        """postgresql://user:password@host:port/name → the five keys that Django takes."""
+        url = urlsplit(self.text(name, default))
+        if url.scheme not in ("postgresql", "postgres") or not url.path.strip("/"):
+            raise ImproperlyConfigured(f"{name} takes postgresql://user:password@host:port/name.")
+        return {
+            "NAME": unquote(url.path.strip("/")),
+            "USER": unquote(url.username or ""),
+            "PASSWORD": unquote(url.password or ""),
+            "HOST": unquote(url.hostname or ""),
+            "PORT": str(url.port or ""),
+        }
+
+    def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
+        value = self.text(name, default)
+        if urlsplit(value).scheme not in schemes:
+            raise ImproperlyConfigured(
+                f"{name} takes a URL that starts with {' or '.join(s + '://' for s in schemes)}."
+            )
+        return value
+
+    def encryption_keys(self, name: str, default: str | None) -> tuple[tuple[str, bytes], ...]:
+        """`kid:base64` pairs, comma separated; 32 bytes each (AES-256); the first one encrypts, all decrypt."""
+        pairs = [word.partition(":") for word in self.text(name, default).split(",")]
+        try:
+            keys = tuple((kid.strip(), base64.b64decode(key, validate=True)) for kid, _, key in pairs)
+        except binascii.Error:
+            keys = ()
+        if keys and all(kid and len(key) == 32 for kid, key in keys):
+            return keys
+        raise ImproperlyConfigured(f"{name} takes kid:base64 pairs, comma separated; each key is 32 bytes.")
