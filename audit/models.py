@@ -1,0 +1,40 @@
+"""The audit trail: append-only entries, each chained by hash to the one before it in its tenant's chain."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+
+
+class AuditEntry(models.Model):
+    """One change of state that a person, a key or the system caused. Written by `audit.trail.record` only.
+
+    `digest` = SHA-256 over `previous` and the canonical JSON of the other fields (see audit.chain). The database refuses
+    UPDATE, DELETE and TRUNCATE on this table (migration 0001).
+    """
+
+    chain = models.CharField(max_length=63, help_text="Tenant slug, or 'platform' for what belongs to no tenant.")
+    position = models.BigIntegerField(help_text="1, 2, 3 … within the chain, without gaps.")
+    at = models.DateTimeField()
+    actor = models.CharField(max_length=200, help_text="user:NAME, key:ID or system:PROCESS.")
+    actor_user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+"
+    )
+    address = models.CharField(max_length=64, blank=True, help_text="Where the request came from.")
+    action = models.CharField(max_length=100, help_text="noun.verb, e.g. delivery.replayed")
+    target = models.CharField(max_length=200, help_text="noun:id of what was changed")
+    details = models.JSONField(default=dict, help_text="Before and after, without secrets.")
+    previous = models.BinaryField(max_length=32)
+    digest = models.BinaryField(max_length=32)
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["chain", "position"], name="audit_entry_once_a_position"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["chain", "-at"], name="audit_entry_chain_at")]
+
+    def __str__(self) -> str:
+        return f"{self.chain}#{self.position} {self.action} {self.target}"
