@@ -1,0 +1,165 @@
+"""Kafka, incoming: batches of messages whose offsets live in PostgreSQL."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from django.conf import settings
+from django.db import transaction
+
+from eventcenter import store
+from eventcenter.bus import kafka_config
+from eventcenter.models import ConsumerOffset
+
+logger = logging.getLogger(__name__)
+
+WATERMARK_TIMEOUT_S = 5.0
+COMMIT_TO_KAFKA_EVERY_S = 2.0  # for lag tools only
+
+Place = tuple[str, int]  # topic, partition
+
+
+class OffsetConflict(Exception):
+    """Another consumer moved one of the batch's partitions on: this one's transaction must not commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class BusMessage:
+    """One message as it stood on the bus."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    value: bytes
+
+
+class BusConsumer:
+    """A member of the consumer group. `read` gives a batch, `commit_positions` moves its offsets in the caller's transaction.
+
+    `rewind` after a failed transaction makes `read` give the same messages again.
+    """
+
+    def __init__(self, topic: str, group: str) -> None:
+        self._positions: dict[Place, int] = {}  # what PostgreSQL holds, as far as this process knows
+        self._astray = False
+        self._committed_to_kafka_at = time.monotonic()
+        self._consumer = Consumer(
+            kafka_config(
+                **{
+                    "group.id": group,
+                    "enable.auto.commit": False,
+                    "auto.offset.reset": "earliest",
+                    # Cooperative-sticky hangs on the embedded broker of development; range works on both.
+                    "partition.assignment.strategy": "range",
+                    "session.timeout.ms": 10_000,
+                    "heartbeat.interval.ms": 2_000,
+                    "fetch.wait.max.ms": 50,
+                    "queued.max.messages.kbytes": 32_768,
+                }
+            )
+        )
+        self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke)
+
+    def read(self, most: int, first_wait_s: float, more_wait_s: float) -> list[BusMessage]:
+        """Up to `most` messages: wait for a first one, then only as long as a batch is worth."""
+        if self._astray:
+            self._go_back()
+        found = self._consumer.consume(1, timeout=first_wait_s)
+        if found and most > 1:
+            found += self._consumer.consume(most - 1, timeout=more_wait_s)
+        return [_bus_message(message) for message in found if self._is_ours(message)]
+
+    def commit_positions(self, messages: Sequence[BusMessage]) -> dict[Place, int]:
+        """Move the offsets of the batch behind it, in the caller's transaction. Raises OffsetConflict.
+
+        Returns the new positions, for `committed` once the transaction is through.
+        """
+        after: dict[Place, int] = {}
+        for message in messages:
+            after[(message.topic, message.partition)] = message.offset + 1
+        moves = [(topic, part, self._positions[(topic, part)], offset) for (topic, part), offset in after.items()]
+        if not store.advance_offsets(moves):
+            raise OffsetConflict(str(sorted(after)))
+        return after
+
+    def committed(self, positions: dict[Place, int]) -> None:
+        self._positions |= positions
+        if time.monotonic() - self._committed_to_kafka_at < COMMIT_TO_KAFKA_EVERY_S:
+            return
+        offsets = [TopicPartition(topic, part, offset) for (topic, part), offset in self._positions.items()]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException:
+            logger.warning("consumer.lag_commit_failed", exc_info=True)
+        self._committed_to_kafka_at = time.monotonic()
+
+    def rewind(self) -> None:
+        """The transaction failed: the next `read` goes back to what PostgreSQL holds for each partition that is ours."""
+        self._astray = True
+
+    def _go_back(self) -> None:
+        self._positions = _stored_positions(self._positions)
+        for (topic, part), offset in self._positions.items():
+            try:
+                self._consumer.seek(TopicPartition(topic, part, offset))
+            except KafkaException:
+                logger.warning("consumer.seek_failed", extra={"partition": part}, exc_info=True)
+        self._astray = False
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _is_ours(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return (message.topic(), message.partition()) in self._positions
+        if error.code() != KafkaError._PARTITION_EOF:
+            logger.warning("consumer.kafka_error", extra={"error": str(error)})
+        return False
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for partition in partitions:
+            partition.offset = self._start_of(consumer, partition)
+            self._positions[(partition.topic, partition.partition)] = partition.offset
+        consumer.assign(partitions)
+        logger.info("consumer.assigned", extra={"partitions": sorted(p.partition for p in partitions)})
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for partition in partitions:
+            self._positions.pop((partition.topic, partition.partition), None)
+
+    def _start_of(self, consumer: Consumer, partition: TopicPartition) -> int:
+        """The stored offset; moved where the log no longer reaches (deleted below it, or a topic made anew)."""
+        low, high = consumer.get_watermark_offsets(partition, timeout=WATERMARK_TIMEOUT_S)
+        place = {"topic": partition.topic, "partition": partition.partition}
+        with transaction.atomic():
+            row, _ = ConsumerOffset.objects.select_for_update().get_or_create(**place, defaults={"next_offset": low})
+            if low <= row.next_offset <= high:
+                return row.next_offset
+            logger.error(
+                "consumer.offset_out_of_log", extra=place | {"stored": row.next_offset, "low": low, "high": high}
+            )
+            ConsumerOffset.objects.filter(pk=row.pk).update(next_offset=low)
+            return low
+
+
+def consumer_of_events() -> BusConsumer:
+    return BusConsumer(settings.KAFKA_EVENTS_TOPIC, settings.KAFKA_CONSUMER_GROUP)
+
+
+def _stored_positions(places: Iterable[Place]) -> dict[Place, int]:
+    stored = {(row.topic, row.partition): row.next_offset for row in ConsumerOffset.objects.all()}
+    return {place: stored.get(place, OFFSET_BEGINNING) for place in places}
+
+
+def _bus_message(message: Message) -> BusMessage:
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None and partition is not None and offset is not None
+    headers = message.headers() or []
+    return BusMessage(topic, partition, offset, message.key(), headers, message.value() or b"")

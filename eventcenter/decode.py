@@ -1,0 +1,118 @@
+"""From a message on the bus to an event ready to be stored, or to the reason why it is kept aside. Pure but for new ids."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from eventcenter.bus import EVENT_ID_ATTRIBUTE
+from eventcenter.consumer import BusMessage
+from eventcenter.envelope import Envelope, EnvelopeError, effective_idempotency_key, parse_kafka, to_structured
+from eventcenter.ids import id_time, new_id
+from eventcenter.models import RejectReason
+from eventcenter.publishing import key_digest
+from eventcenter.schemas import SchemaSet
+from eventcenter.store import EventRow
+
+# An id that claims to be of later than this is not one of ours: it would land in a day that does not exist yet.
+ID_AHEAD = timedelta(minutes=10)
+
+TenantIds = Callable[[str | None], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A message that cannot become an event."""
+
+    message: BusMessage
+    reason: RejectReason
+    detail: str
+    tenant: str = ""
+
+    def headers(self) -> list[list[str]]:
+        """As JSON can hold them: a value that is not UTF-8 text is base64 behind "base64:"."""
+        return [[name, _header_text(value or b"")] for name, value in self.message.headers]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A valid event that may still turn out to be a repeat."""
+
+    message: BusMessage
+    envelope: Envelope
+    digest: UUID
+    row: EventRow
+
+
+def decode(message: BusMessage, schemas: SchemaSet, tenant_ids: TenantIds, now: datetime) -> Candidate | Rejection:
+    """Reads and checks one message. Whoever wrote it, it is judged by the same rules as the publish API's."""
+    try:
+        envelope = parse_kafka(message.headers, message.value)
+    except EnvelopeError as error:
+        return Rejection(message, RejectReason.UNREADABLE, str(error))
+    tenant_id = tenant_ids(envelope.tenant)
+    if tenant_id is None:
+        detail = f"tenant: {envelope.tenant!r} is not an active tenant"
+        return Rejection(message, RejectReason.UNKNOWN_TENANT, detail, envelope.tenant or "")
+    if not schemas.knows(envelope.type):
+        detail = f"type: {envelope.type!r} is not a registered event type"
+        return Rejection(message, RejectReason.UNKNOWN_TYPE, detail, envelope.tenant or "")
+    problems = schemas.problems(
+        envelope.type, envelope.dataschema, envelope.datacontenttype, envelope.data, envelope.tenant
+    )
+    if problems:
+        detail = "; ".join(str(problem) for problem in problems)
+        return Rejection(message, RejectReason.INVALID, detail, envelope.tenant or "")
+    return _candidate(message, envelope, tenant_id, now)
+
+
+def _candidate(message: BusMessage, envelope: Envelope, tenant_id: int, now: datetime) -> Candidate:
+    event_id, envelope = _take_event_id(envelope, now)
+    key = effective_idempotency_key(envelope)
+    row = EventRow(
+        id=event_id,
+        tenant_id=tenant_id,
+        type=envelope.type,
+        source=envelope.source,
+        subject=envelope.subject or "",
+        producer_id=envelope.id,
+        time=envelope.time,
+        tags=",".join(envelope.tags),
+        traceparent=envelope.traceparent or "",
+        idempotency_key=key,
+        body=to_structured(envelope),
+        kafka_partition=message.partition,
+        kafka_offset=message.offset,
+    )
+    return Candidate(message, envelope, key_digest(envelope.tenant or "", key), row)
+
+
+def _take_event_id(envelope: Envelope, now: datetime) -> tuple[UUID, Envelope]:
+    """The id that the publish API gave, else a new one; the extension that carried it is ours and goes no further."""
+    if EVENT_ID_ATTRIBUTE not in envelope.extensions:
+        return new_id(), envelope
+    others = {name: value for name, value in envelope.extensions.items() if name != EVENT_ID_ATTRIBUTE}
+    given = _as_event_id(envelope.extensions[EVENT_ID_ATTRIBUTE], now)
+    return given or new_id(), msgspec.structs.replace(envelope, extensions=others)
+
+
+def _as_event_id(value: object, now: datetime) -> UUID | None:
+    try:
+        given = UUID(hex=str(value))
+    except ValueError:
+        return None
+    return given if given.version == 7 and id_time(given) <= now + ID_AHEAD else None
+
+
+def _header_text(value: bytes) -> str:
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return "base64:" + base64.b64encode(value).decode()
+    # jsonb holds no NUL
+    return text if "\0" not in text else "base64:" + base64.b64encode(value).decode()

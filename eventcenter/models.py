@@ -1,0 +1,191 @@
+"""Events and what carries them: type registry, idempotency keys, outbox, consumer offsets, rejected messages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+from eventcenter.ids import new_id
+
+
+class EventType(models.Model):
+    """One version of one event type, with the JSON Schema that its `data` must satisfy."""
+
+    name = models.CharField(max_length=200, help_text="CloudEvents `type`, e.g. plugin.release.published")
+    version = models.PositiveSmallIntegerField()
+    description = models.TextField(blank=True)
+    schema = models.JSONField(help_text="JSON Schema 2020-12 of the event's data.")
+    active = models.BooleanField(default=True, help_text="An inactive version is no longer accepted.")
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering: ClassVar = ["name", "version"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["name", "version"], name="event_type_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.version}"
+
+
+class PublishKey(models.Model):
+    """A publisher's identity: the public id that it names and the secret (Standard Webhooks, sealed) that it signs with."""
+
+    SECRET_PURPOSE = "publish-secret"  # noqa: S105 - the name of a purpose, not a secret
+
+    key_id = models.CharField(max_length=40, unique=True, help_text="Sent as x-publish-key.")
+    tenant = models.ForeignKey("subscriptions.Tenant", on_delete=models.CASCADE, related_name="publish_keys")
+    name = models.CharField(max_length=100)
+    sealed_secret = models.BinaryField()
+    active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(db_default=Now())
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.key_id} ({self.name})"
+
+
+class IdempotencyKey(models.Model):
+    """Who has the right to be the event of a (tenant, idempotency key). Small, so that it stays in memory.
+
+    The digest is 16 bytes of BLAKE2b over both. `ingested_at` is set once, by whichever ingest transaction plans the
+    event; a row without it was accepted by the API and is still on its way through the bus.
+    """
+
+    digest = models.UUIDField(primary_key=True)
+    event_id = models.UUIDField()
+    created_at = models.DateTimeField(db_default=Now())
+    ingested_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.digest} → {self.event_id}"
+
+
+class OutboxMessage(models.Model):
+    """An accepted event that Kafka has not acknowledged yet. Deleted on acknowledgement; the relay sweeps what stays."""
+
+    id = models.UUIDField(primary_key=True, help_text="The event's id.")
+    key = models.CharField(max_length=600, help_text="Kafka message key: tenant|subject.")
+    body = models.BinaryField(help_text="The canonical structured CloudEvent.")
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Event(models.Model):
+    """An ingested event. Partitioned by day on its UUIDv7 id; written by eventcenter.store only."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(
+        "subscriptions.Tenant", on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="events"
+    )
+    type = models.TextField()
+    source = models.TextField()
+    subject = models.TextField()
+    producer_id = models.TextField(help_text="The CloudEvents id that the producer gave.")
+    time = models.DateTimeField(null=True, help_text="When it happened, by the producer's clock.")
+    tags = ArrayField(models.TextField())
+    traceparent = models.TextField()
+    idempotency_key = models.TextField()
+    body = models.BinaryField(help_text="The canonical structured CloudEvent: what webhooks send, byte for byte.")
+    kafka_partition = models.IntegerField()
+    kafka_offset = models.BigIntegerField()
+    ingested_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.subject} {self.id}"
+
+
+class ConsumerOffset(models.Model):
+    """The next offset to read of one partition: moved by compare-and-set inside the ingest transaction, the truth over Kafka's."""
+
+    topic = models.CharField(max_length=249)
+    partition = models.IntegerField()
+    next_offset = models.BigIntegerField()
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["topic", "partition"], name="consumer_offset_once_a_partition"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}] {self.next_offset}"
+
+
+class RejectReason(models.TextChoices):
+    """Why a message from the bus was kept instead of planned."""
+
+    UNREADABLE = "unreadable", "Not a CloudEvent"
+    INVALID = "invalid", "Breaks the schema of its type"
+    UNKNOWN_TYPE = "unknown_type", "Event type not registered"
+    UNKNOWN_TENANT = "unknown_tenant", "No such tenant"
+    ID_TAKEN = "id_taken", "Another event has this id"
+    UNSTORABLE = "unstorable", "The database refused it"
+
+
+class RejectedEvent(models.Model):
+    """A message that could not become an event: kept with the reason, where it came from and its raw bytes."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant_slug = models.TextField(help_text="As far as it could be read.")
+    reason = models.TextField(choices=RejectReason.choices)
+    detail = models.TextField(help_text="Each wrong field, with what it takes.")
+    topic = models.TextField()
+    kafka_partition = models.IntegerField()
+    kafka_offset = models.BigIntegerField()
+    key = models.BinaryField(null=True)
+    headers = models.JSONField(
+        help_text="Pairs of name and value; values that are not UTF-8 are base64 behind 'base64:'."
+    )
+    value = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.reason} {self.topic}[{self.kafka_partition}]@{self.kafka_offset}"
+
+
+class IngestCounter(models.Model):
+    """What one consumer process did in one minute. Summed over `shard` when read; a shard keeps writers off one row."""
+
+    pk = models.CompositePrimaryKey("minute", "shard")
+    minute = models.DateTimeField()
+    shard = models.SmallIntegerField()
+    ingested = models.BigIntegerField(default=0)
+    duplicates = models.BigIntegerField(default=0)
+    rejected = models.BigIntegerField(default=0)
+    planned = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M} {self.ingested}"
+
+
+class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
+    def seen_since(self, at: datetime) -> HeartbeatQuerySet:
+        return self.filter(seen_at__gte=at)
+
+
+class Heartbeat(models.Model):
+    """The last sign of life of one long-running process."""
+
+    role = models.CharField(max_length=40, help_text="relay, consumer, worker, sweep …")
+    instance = models.CharField(max_length=120, help_text="host:pid")
+    seen_at = models.DateTimeField()
+
+    objects = HeartbeatQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["role", "instance"], name="heartbeat_once_a_process")]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.instance}"
+
+
+class ConfigRevision(models.Model):
+    """One row, bumped by triggers on every table of configuration; a change tells each process to load again."""
+
+    revision = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return str(self.revision)

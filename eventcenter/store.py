@@ -1,0 +1,167 @@
+"""The hot path's SQL over the events' tables, a named statement a function. All else in this app is the ORM.
+
+Cursors are psycopg's own on Django's connection: parameters travel binary and apart from the statement, inside whatever
+transaction the caller has open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+import psycopg
+from django.db import connection
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One row of eventcenter_event; `tags` comma-separated."""
+
+    id: UUID
+    tenant_id: int
+    type: str
+    source: str
+    subject: str
+    producer_id: str
+    time: datetime | None
+    tags: str
+    traceparent: str
+    idempotency_key: str
+    body: bytes
+    kafka_partition: int
+    kafka_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An accepted event on its way out: what the outbox keeps until Kafka acknowledges it."""
+
+    id: UUID
+    digest: UUID
+    key: str
+    body: bytes
+
+
+@contextmanager
+def cursor() -> Iterator[psycopg.Cursor[Any]]:
+    """A server-side-binding cursor on Django's connection of this thread. Errors come out as django.db's."""
+    connection.ensure_connection()
+    assert connection.connection is not None
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as made:
+        yield made
+
+
+def rows(statement: LiteralString, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+    with cursor() as cur:
+        return cur.execute(statement, parameters, binary=True).fetchall()
+
+
+def execute(statement: LiteralString, parameters: Sequence[object]) -> int:
+    with cursor() as cur:
+        return cur.execute(statement, parameters, binary=True).rowcount
+
+
+# Index: the primary key of each table. Sorted by digest, so that two batches wait for each other instead of deadlocking.
+ACCEPT: LiteralString = """
+WITH input AS (
+    SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::bytea[]) AS t (digest, id, key, body) ORDER BY digest
+), claimed AS (
+    INSERT INTO eventcenter_idempotencykey (digest, event_id) SELECT digest, id FROM input
+    ON CONFLICT (digest) DO NOTHING RETURNING digest, event_id
+), kept AS (
+    INSERT INTO eventcenter_outboxmessage (id, key, body)
+    SELECT input.id, input.key, input.body FROM input JOIN claimed ON claimed.event_id = input.id
+)
+SELECT digest, event_id FROM claimed
+"""
+# Index: primary key.
+KEY_OWNERS: LiteralString = "SELECT digest, event_id FROM eventcenter_idempotencykey WHERE digest = ANY(%s)"
+DELETE_OUTBOX: LiteralString = "DELETE FROM eventcenter_outboxmessage WHERE id = ANY(%s)"
+# Index: primary key, a range from its start (UUIDv7: the oldest first).
+OLD_OUTBOX: LiteralString = "SELECT id, key, body FROM eventcenter_outboxmessage WHERE id < %s ORDER BY id LIMIT %s"
+# Index: primary key. A key without ingested_at belongs to the event that the API gave it to, and to no other.
+CLAIM_KEYS: LiteralString = """
+INSERT INTO eventcenter_idempotencykey AS k (digest, event_id, ingested_at)
+SELECT digest, event_id, now() FROM unnest(%s::uuid[], %s::uuid[]) AS t (digest, event_id) ORDER BY digest
+ON CONFLICT (digest) DO UPDATE SET ingested_at = now()
+WHERE k.ingested_at IS NULL AND k.event_id = excluded.event_id
+RETURNING event_id
+"""
+# Index: primary key (the conflict). What does not return had an id that another event has.
+INSERT_EVENTS: LiteralString = """
+INSERT INTO eventcenter_event (id, tenant_id, type, source, subject, producer_id, time, tags, traceparent,
+    idempotency_key, body, kafka_partition, kafka_offset, ingested_at)
+SELECT id, tenant_id, type, source, subject, producer_id, time, string_to_array(nullif(tags, ''), ','), traceparent,
+    idempotency_key, body, kafka_partition, kafka_offset, now()
+FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[],
+    %s::text[], %s::text[], %s::bytea[], %s::integer[], %s::bigint[])
+    AS t (id, tenant_id, type, source, subject, producer_id, time, tags, traceparent, idempotency_key, body,
+        kafka_partition, kafka_offset)
+ON CONFLICT (id) DO NOTHING RETURNING id
+"""
+# Index: unique (topic, partition). Compare-and-set: a consumer that lost the partition moves nothing.
+ADVANCE_OFFSETS: LiteralString = """
+UPDATE eventcenter_consumeroffset AS o SET next_offset = t.after, updated_at = now()
+FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[]) AS t (topic, partition, before, after)
+WHERE o.topic = t.topic AND o.partition = t.partition AND o.next_offset = t.before
+"""
+ADD_INGEST_COUNTS: LiteralString = """
+INSERT INTO eventcenter_ingestcounter AS c (minute, shard, ingested, duplicates, rejected, planned)
+VALUES (date_trunc('minute', now()), %s, %s, %s, %s, %s)
+ON CONFLICT (minute, shard) DO UPDATE SET ingested = c.ingested + excluded.ingested,
+    duplicates = c.duplicates + excluded.duplicates, rejected = c.rejected + excluded.rejected,
+    planned = c.planned + excluded.planned
+"""
+BEAT: LiteralString = """
+INSERT INTO eventcenter_heartbeat (role, instance, seen_at) VALUES (%s, %s, now())
+ON CONFLICT (role, instance) DO UPDATE SET seen_at = now()
+"""
+
+
+def accept(accepted: Sequence[Accepted]) -> dict[UUID, UUID]:
+    """Claim the keys and keep the outbox rows of those that were free. Digests must be distinct.
+
+    Returns digest → event id for every digest: the given id where it was free, else the first one's.
+    """
+    columns = [[getattr(row, name) for row in accepted] for name in ("digest", "id", "key", "body")]
+    owners = dict(rows(ACCEPT, columns))
+    taken = [row.digest for row in accepted if row.digest not in owners]
+    return owners | dict(rows(KEY_OWNERS, [taken])) if taken else owners
+
+
+def delete_outbox(ids: Sequence[UUID]) -> None:
+    execute(DELETE_OUTBOX, [list(ids)])
+
+
+def old_outbox(before: UUID, most: int) -> list[tuple[UUID, str, bytes]]:
+    """Outbox rows with ids below `before`, oldest first: (event id, Kafka key, structured CloudEvent)."""
+    return rows(OLD_OUTBOX, [before, most])
+
+
+def claim_keys(pairs: Sequence[tuple[UUID, UUID]]) -> set[UUID]:
+    """(digest, event id) pairs with distinct digests → the ids of the events that are now this transaction's to plan."""
+    return {row[0] for row in rows(CLAIM_KEYS, [[digest for digest, _ in pairs], [event for _, event in pairs]])}
+
+
+def insert_events(events: Sequence[EventRow]) -> set[UUID]:
+    """Returns the ids that were inserted."""
+    names = EventRow.__slots__
+    return {row[0] for row in rows(INSERT_EVENTS, [[getattr(event, name) for event in events] for name in names])}
+
+
+def advance_offsets(moves: Sequence[tuple[str, int, int, int]]) -> bool:
+    """(topic, partition, before, after) → whether every one of them still stood at `before` and was moved."""
+    columns = [list(column) for column in zip(*sorted(moves), strict=True)]
+    return execute(ADVANCE_OFFSETS, columns) == len(moves)
+
+
+def add_ingest_counts(shard: int, ingested: int, duplicates: int, rejected: int, planned: int) -> None:
+    execute(ADD_INGEST_COUNTS, [shard, ingested, duplicates, rejected, planned])
+
+
+def beat(role: str, instance: str) -> None:
+    execute(BEAT, [role, instance])
