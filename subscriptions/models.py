@@ -1,0 +1,139 @@
+"""Who gets what: tenants, their endpoints (sinks) with secrets, and the subscriptions that route events to them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models.functions import Now
+
+SLUG = RegexValidator(r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", "Takes 1–63 of a–z, 0–9 and '-', not '-' at an end.")
+
+
+class Tenant(models.Model):
+    """An organisation whose events and endpoints are kept apart from everybody else's."""
+
+    slug = models.CharField(
+        max_length=63, unique=True, validators=[SLUG], help_text="The CloudEvents `tenant` attribute."
+    )
+    name = models.CharField(max_length=200)
+    active = models.BooleanField(default=True, help_text="Events of an inactive tenant are refused.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["slug"]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Channel(models.TextChoices):
+    """How an endpoint is reached. Each has one transport in delivery.transports."""
+
+    WEBHOOK = "webhook", "Webhook"  # HTTP POST, signed by Standard Webhooks
+
+
+class ContentMode(models.TextChoices):
+    """CloudEvents HTTP content modes."""
+
+    STRUCTURED = "structured", "Structured"  # one JSON body with attributes and data
+    BINARY = "binary", "Binary"  # attributes in ce- headers, data as the body
+
+
+class EndpointState(models.TextChoices):
+    """What an admin, or the receiver's own answer, decided about an endpoint."""
+
+    ENABLED = "enabled", "Enabled"
+    PAUSED = "paused", "Paused"  # by hand: deliveries are held, no attempt is spent
+    DISABLED = "disabled", "Disabled"  # answered 410 Gone, or by hand: deliveries end as dead
+
+
+class Lane(models.TextChoices):
+    """Which worker queue an endpoint's first attempts go through, so that a slow one holds nobody."""
+
+    FAST = "fast", "Fast"
+    SLOW = "slow", "Slow"
+
+
+class Endpoint(models.Model):
+    """A sink: where deliveries go, and how."""
+
+    HEADERS_PURPOSE = "endpoint-headers"
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="endpoints")
+    slug = models.CharField(max_length=63, validators=[SLUG])
+    name = models.CharField(max_length=200, blank=True)
+    channel = models.CharField(max_length=20, choices=Channel.choices, default=Channel.WEBHOOK)
+    url = models.CharField(max_length=2000)
+    content_mode = models.CharField(max_length=20, choices=ContentMode.choices, default=ContentMode.STRUCTURED)
+    sealed_headers = models.BinaryField(
+        null=True, editable=False, help_text="Custom headers (JSON), sealed: they carry tokens."
+    )
+    timeout_s = models.FloatField(
+        default=15.0, validators=[MinValueValidator(0.1), MaxValueValidator(20)], help_text="Total deadline, seconds."
+    )
+    state = models.CharField(max_length=20, choices=EndpointState.choices, default=EndpointState.ENABLED)
+    state_reason = models.CharField(max_length=300, blank=True)
+    lane = models.CharField(max_length=10, choices=Lane.choices, default=Lane.FAST)
+    managed_by = models.CharField(max_length=40, blank=True, editable=False, help_text="'yaml' when a file owns it.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["tenant__slug", "slug"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "slug"], name="endpoint_slug_once_a_tenant"),
+            models.CheckConstraint(condition=models.Q(state__in=EndpointState.values), name="endpoint_state_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant.slug}/{self.slug}"
+
+
+class EndpointSecretQuerySet(models.QuerySet["EndpointSecret"]):
+    def live(self, now: datetime) -> EndpointSecretQuerySet:
+        return self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=now))
+
+
+class EndpointSecret(models.Model):
+    """A signing secret (whsec_…, sealed). Several may be live while rotating: each gives one `v1,` signature."""
+
+    SECRET_PURPOSE = "endpoint-secret"  # noqa: S105 - the name of a purpose, not a secret
+
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="secrets")
+    sealed_secret = models.BinaryField()
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Signs until then; empty: until revoked.")
+
+    objects = EndpointSecretQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"secret {self.pk} of endpoint {self.endpoint_id}"
+
+
+class Subscription(models.Model):
+    """Which events of a tenant go to one of its endpoints."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="subscriptions")
+    slug = models.CharField(max_length=63, validators=[SLUG])
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="subscriptions")
+    types = ArrayField(models.CharField(max_length=200), help_text="Event types, exact or with a last '.*'.")
+    tags = ArrayField(
+        models.CharField(max_length=64), default=list, blank=True, help_text="The event has at least one of these."
+    )
+    filters = models.JSONField(default=list, blank=True, help_text="CloudEvents Subscriptions filters; all must hold.")
+    retry_policy = models.JSONField(null=True, blank=True, help_text="Empty: the standard schedule.")
+    active = models.BooleanField(default=True)
+    managed_by = models.CharField(max_length=40, blank=True, editable=False, help_text="'yaml' when a file owns it.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["tenant__slug", "slug"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "slug"], name="subscription_slug_once_a_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant.slug}/{self.slug}"

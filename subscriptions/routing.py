@@ -1,0 +1,111 @@
+"""Routing and endpoint settings as each process holds them: read from the database, followed by revision."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from eventcenter.crypto import UnsealError, unseal
+from eventcenter.follow import Followed
+from eventcenter.standardwebhooks import decode_secret
+from subscriptions.filters import FilterError, compile_filters
+from subscriptions.matching import Route, RoutingTable, build
+from subscriptions.models import Endpoint, EndpointSecret, Subscription, Tenant
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """An endpoint as a worker needs it: opened secrets (newest first) and headers. Never logged, never in an error."""
+
+    endpoint_id: int
+    tenant_id: int
+    tenant: str
+    slug: str
+    channel: str
+    url: str
+    content_mode: str
+    headers: tuple[tuple[str, str], ...]
+    secrets: tuple[bytes, ...]
+    timeout_s: float
+    state: str
+
+    def __repr__(self) -> str:
+        return f"Sink({self.tenant}/{self.slug})"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """What a worker holds: sinks by endpoint id, retry policies (None: the standard one) by subscription id."""
+
+    sinks: dict[int, Sink]
+    policies: dict[int, dict[str, object] | None]
+
+
+def _load_routing() -> RoutingTable:
+    tenants = Tenant.objects.filter(active=True).values_list("slug", "id")
+    active = Subscription.objects.filter(active=True, tenant__active=True).select_related("tenant", "endpoint")
+    routes = ((row.tenant.slug, _route(row)) for row in active)
+    return build(tenants, [(slug, route) for slug, route in routes if route is not None])
+
+
+def _route(row: Subscription) -> Route | None:
+    """Forms and YAML check filters before they are kept; one that got by must not stop everybody else's routing."""
+    try:
+        accepts = compile_filters(row.filters) if row.filters else None
+    except FilterError as error:
+        logger.error("subscription.filters_unusable", extra={"subscription_id": row.pk, "why": str(error)})
+        return None
+    return Route(row.pk, row.endpoint_id, row.endpoint.lane, tuple(row.types), frozenset(row.tags), accepts)
+
+
+def _load_delivery_settings() -> DeliverySettings:
+    secrets: dict[int, list[bytes]] = {}
+    for secret in EndpointSecret.objects.live(timezone.now()).order_by("-created_at", "-id"):
+        secrets.setdefault(secret.endpoint_id, []).extend(_opened(secret))
+    sinks = {row.pk: _sink(row, secrets.get(row.pk, [])) for row in Endpoint.objects.select_related("tenant")}
+    return DeliverySettings(sinks, dict(Subscription.objects.values_list("id", "retry_policy")))
+
+
+def _opened(secret: EndpointSecret) -> list[bytes]:
+    try:
+        return [decode_secret(unseal(secret.sealed_secret, EndpointSecret.SECRET_PURPOSE))]
+    except (UnsealError, ValueError) as error:
+        logger.error("secret.unreadable", extra={"endpoint_id": secret.endpoint_id, "why": str(error)})
+        return []
+
+
+def _sink(row: Endpoint, secrets: list[bytes]) -> Sink:
+    return Sink(
+        endpoint_id=row.pk,
+        tenant_id=row.tenant_id,
+        tenant=row.tenant.slug,
+        slug=row.slug,
+        channel=row.channel,
+        url=row.url,
+        content_mode=row.content_mode,
+        headers=open_headers(row),
+        secrets=tuple(secrets),
+        timeout_s=row.timeout_s,
+        state=row.state,
+    )
+
+
+def open_headers(row: Endpoint) -> tuple[tuple[str, str], ...]:
+    """The endpoint's custom headers. An unreadable seal gives none, and says so in the log."""
+    if not row.sealed_headers:
+        return ()
+    try:
+        pairs = json.loads(unseal(row.sealed_headers, Endpoint.HEADERS_PURPOSE))
+    except UnsealError as error:
+        logger.error("headers.unreadable", extra={"endpoint_id": row.pk, "why": str(error)})
+        return ()
+    return tuple((str(name), str(value)) for name, value in pairs)
+
+
+routing: Followed[RoutingTable] = Followed(_load_routing)
+delivery_settings: Followed[DeliverySettings] = Followed(_load_delivery_settings)
