@@ -1,0 +1,109 @@
+"""The benchmark's processes: the application's own commands against the sink, and what CPU each of them used."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+from django.conf import settings
+
+STOP_WAIT_S = 10.0
+CELERY = [sys.executable, "-m", "celery", "-A", "config", "worker", "-P", "threads", "-c", "2", "--loglevel", "WARNING"]
+CELERY_FLAGS = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+MANAGE = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py")]
+
+
+@dataclass(slots=True)
+class Part:
+    """One process of ours, its output in `log`."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_WAIT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+class Fleet:
+    """Starts, stops and weighs the processes. Use as a context manager: the end of it ends them all."""
+
+    def __init__(self, logs: Path, env: Mapping[str, str]) -> None:
+        self.logs = logs
+        self.env = {**os.environ, **env}
+        self.parts: dict[str, Part] = {}
+
+    def __enter__(self) -> Fleet:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for part in reversed(list(self.parts.values())):
+            part.stop()
+
+    def start(self, name: str, argv: list[str], stdout: int | IO[bytes] | None = None) -> Part:
+        log = self.logs / f"{name}.log"
+        with log.open("ab") as out:
+            process = subprocess.Popen(  # noqa: S603 - our own commands
+                argv, env=self.env, cwd=settings.BASE_DIR, stdout=stdout or out, stderr=out
+            )
+        self.parts[name] = Part(name, process, log)
+        return self.parts[name]
+
+    def start_sink(self, name: str = "sink", delay_ms: float = 0) -> str:
+        """Returns its base URL."""
+        argv = [sys.executable, "-m", "delivery.bench.sink", "--port", "0", "--delay-ms", str(delay_ms)]
+        part = self.start(name, argv, stdout=subprocess.PIPE)
+        assert part.process.stdout is not None
+        return f"http://127.0.0.1:{json.loads(part.process.stdout.readline())['port']}"
+
+    def start_consumer(self, name: str = "consumer") -> Part:
+        return self.start(name, [*MANAGE, "consume_events"])
+
+    def start_sweep(self) -> Part:
+        return self.start("sweep", [*MANAGE, "sweep_deliveries"])
+
+    def start_worker(self, name: str, queues: str = "deliveries.fast,deliveries.slow,deliveries.retry") -> Part:
+        return self.start(name, [*CELERY, "-Q", queues, "-n", f"{name}@%h", *CELERY_FLAGS])
+
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds so far by process name, of ours and of the services in BENCH_SERVICE_PIDS (name:pid, …)."""
+        pids = {name: part.process.pid for name, part in self.parts.items() if part.process.poll() is None}
+        for word in self.env.get("BENCH_SERVICE_PIDS", "").split(","):
+            name, _, pid = word.partition(":")
+            if pid:
+                pids[name] = int(pid)
+        return {"bench": _cpu_of(os.getpid(), with_children=False)} | {name: _cpu_of(pid) for name, pid in pids.items()}
+
+
+def _cpu_of(pid: int, with_children: bool = True) -> float:
+    process = psutil.Process(pid)
+    own: Any = process.cpu_times()
+    used = float(own.user + own.system)
+    if not with_children:
+        return used
+    used += float(own.children_user + own.children_system)
+    for child in process.children(recursive=True):
+        try:
+            times = child.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        used += float(times.user + times.system)
+    return used

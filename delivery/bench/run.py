@@ -1,0 +1,163 @@
+"""The benchmark's phases: saturation, open loop, and the floor of the same machine, each counted at the sink."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import requests  # noqa: TID251 - asks our own sink for its count
+from confluent_kafka import Producer
+from django.conf import settings
+
+from delivery.bench.events import release_events
+from delivery.bench.floor import measure
+from delivery.bench.processes import Fleet
+from delivery.models import Dispatch
+from eventcenter.bus import kafka_config
+from eventcenter.crypto import seal
+from eventcenter.envelope import partition_key, to_kafka
+from eventcenter.standardwebhooks import generate_secret
+from subscriptions.models import Endpoint, EndpointSecret, Subscription, Tenant
+
+# Nothing arrived for so long: what is missing by then is counted as lost.
+GIVE_UP_S = 45.0
+POLL_S = 0.25
+WARM_UP_EVENTS = 500
+FLOOR_REQUESTS = 30_000
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    events: int
+    fan_out: int
+    rate: float
+    seconds: float
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What one phase came to. Times in seconds, latency from publish to arrival at the sink in ms."""
+
+    accepted: int
+    expected: int
+    received: int
+    lost: int
+    duplicates: int
+    wall_s: float
+    latency_ms: dict[str, float]
+    cpu_us_per_delivery: dict[str, float]
+
+
+class Bench:
+    """Runs against the configured services, with a tenant, a topic and a consumer group of its own."""
+
+    def __init__(self, fleet: Fleet, plan: Plan, tell: Tell) -> None:
+        self.fleet = fleet
+        self.plan = plan
+        self.tell = tell
+        self.tenant = fleet.env["BENCH_TENANT"]
+        self.sink = ""
+
+    def prepare(self) -> None:
+        self.sink = self.fleet.start_sink()
+        make_tenant(self.tenant, f"{self.sink}/hook", self.plan.fan_out)
+        self.fleet.start_consumer()
+        self.fleet.start_sweep()
+        for number in range(self.plan.workers):
+            self.fleet.start_worker(f"worker{number + 1}")
+        self.tell("warming up")
+        self.phase(WARM_UP_EVENTS, rate=0)
+
+    def saturate(self) -> Phase:
+        self.tell(f"saturation: {self.plan.events} events, fan-out {self.plan.fan_out}")
+        return self.phase(self.plan.events, rate=0)
+
+    def open_loop(self) -> Phase:
+        self.tell(f"open loop: {self.plan.rate:g} events/s for {self.plan.seconds:g} s")
+        return self.phase(int(self.plan.rate * self.plan.seconds), self.plan.rate)
+
+    def floor(self) -> dict[str, float]:
+        self.tell("floor: a bare libcurl-multi POST loop to the same sink")
+        return measure(f"{self.sink}/floor", FLOOR_REQUESTS)
+
+    def phase(self, events: int, rate: float) -> Phase:
+        requests.post(f"{self.sink}/reset", timeout=5)
+        before, started = self.fleet.cpu_s(), time.time()
+        accepted = publish(self.tenant, events, rate)
+        expected = accepted * self.plan.fan_out
+        stats = self.wait_for(expected)
+        self.wait_until_recorded()
+        wall, after = time.time() - started, self.fleet.cpu_s()
+        unique = max(int(stats["unique"]), 1)
+        return Phase(
+            accepted=accepted,
+            expected=expected,
+            received=int(stats["received"]),
+            lost=expected - int(stats["unique"]),
+            duplicates=int(stats["duplicates"]),
+            wall_s=wall,
+            latency_ms=stats["latency_ms"],
+            cpu_us_per_delivery={name: round((after[name] - before.get(name, 0)) / unique * 1e6, 1) for name in after},
+        )
+
+    def wait_for(self, expected: int) -> dict[str, Any]:
+        """Until the sink has `expected` distinct deliveries, or none came for GIVE_UP_S."""
+        seen, moved_at, told_at = -1, time.monotonic(), time.monotonic()
+        while True:
+            stats = requests.get(f"{self.sink}/stats", timeout=30).json()
+            if stats["unique"] != seen:
+                seen, moved_at = stats["unique"], time.monotonic()
+            if seen >= expected or time.monotonic() - moved_at > GIVE_UP_S:
+                return stats
+            if time.monotonic() - told_at > 2:
+                self.tell(f"  {seen} of {expected} received")
+                told_at = time.monotonic()
+            time.sleep(POLL_S)
+
+    def wait_until_recorded(self) -> None:
+        """Until no dispatch is open: every result is committed."""
+        ends_at = time.monotonic() + GIVE_UP_S
+        while Dispatch.objects.exists() and time.monotonic() < ends_at:
+            time.sleep(POLL_S / 4)
+
+
+def make_tenant(slug: str, url: str, fan_out: int) -> None:
+    """A tenant with `fan_out` endpoints at `url`/0 …, each with one subscription to every release."""
+    tenant = Tenant.objects.create(slug=slug, name="Benchmark")
+    for number in range(fan_out):
+        endpoint = Endpoint.objects.create(tenant=tenant, slug=f"sink-{number}", url=f"{url}/{number}")
+        sealed = seal(generate_secret(), EndpointSecret.SECRET_PURPOSE)
+        EndpointSecret.objects.create(endpoint=endpoint, sealed_secret=sealed)
+        Subscription.objects.create(
+            tenant=tenant, slug=f"sink-{number}", endpoint=endpoint, types=["plugin.release.published"]
+        )
+
+
+def publish(tenant: str, events: int, rate: float) -> int:
+    """Write events to the topic as a pipeline would; `rate` 0: as fast as Kafka takes them. Returns how many it took."""
+    producer = Producer(kafka_config(acks="all", **{"linger.ms": 2, "queue.buffering.max.messages": 200_000}))
+    taken = 0
+
+    def note(error: object, _: object) -> None:
+        nonlocal taken
+        taken += error is None
+
+    started = time.monotonic()
+    for number, event in zip(range(events), release_events(tenant), strict=False):
+        headers, value = to_kafka(event)
+        while True:
+            try:
+                producer.produce(
+                    settings.KAFKA_EVENTS_TOPIC, value=value, key=partition_key(event), headers=headers, on_delivery=note
+                )
+                break
+            except BufferError:
+                producer.poll(0.1)
+        producer.poll(max(started + (number + 1) / rate - time.monotonic(), 0) if rate else 0)
+    producer.flush(60)
+    return taken

@@ -1,0 +1,127 @@
+"""The ingest transaction: a batch of bus messages becomes events, deliveries and dispatches, or rejected events; once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from delivery import hints
+from delivery.planning import PlannedDelivery, cut_batches, plan_event
+from delivery.store import Hint, NewDispatch, copy_deliveries, insert_dispatches
+from eventcenter import store
+from eventcenter.consumer import BusMessage, Place
+from eventcenter.decode import Candidate, Rejection, decode
+from eventcenter.models import RejectedEvent, RejectReason
+from eventcenter.schemas import SchemaSet
+from eventcenter.worker import process_shard
+from subscriptions.matching import RoutingTable
+
+# A hint that nobody claimed for so long is published again by the sweep (when its queue is short, delivery.sweep).
+UNCLAIMED_LEASE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What one batch came to, for counters and logs."""
+
+    events: int
+    duplicates: int
+    rejected: int
+    deliveries: int
+    hints: list[Hint]
+
+
+def ingest(
+    messages: Sequence[BusMessage],
+    schemas: SchemaSet,
+    routing: RoutingTable,
+    now: datetime,
+    commit_positions: Callable[[], None],
+) -> Ingested:
+    """Decode, then write all in one transaction with the offsets; publish the hints after it.
+
+    Raises what `commit_positions` raises (eventcenter.consumer.OffsetConflict) and database errors: nothing is kept then.
+    """
+    decoded = [decode(message, schemas, routing.tenant_id, now) for message in messages]
+    candidates = [item for item in decoded if isinstance(item, Candidate)]
+    rejections = [item for item in decoded if isinstance(item, Rejection)]
+    with transaction.atomic():
+        commit_positions()
+        done = _write(candidates, rejections, routing, now)
+    hints.publish(done.hints)
+    return done
+
+
+def set_aside(
+    message: BusMessage, why: str, commit_positions: Callable[[Sequence[BusMessage]], dict[Place, int]]
+) -> dict[Place, int]:
+    """Keep a message that PostgreSQL cannot store as an event. Returns the new positions."""
+    with transaction.atomic():
+        positions = commit_positions([message])
+        _keep_rejected([Rejection(message, RejectReason.UNSTORABLE, why)])
+        store.add_ingest_counts(process_shard(), 0, 0, 1, 0)
+    return positions
+
+
+def _write(
+    candidates: Sequence[Candidate], rejections: list[Rejection], routing: RoutingTable, now: datetime
+) -> Ingested:
+    fresh = _claim(candidates)
+    inserted = store.insert_events([item.row for item in fresh]) if fresh else set()
+    events = [item for item in fresh if item.row.id in inserted]
+    taken = [_id_taken(item) for item in fresh if item.row.id not in inserted]
+    deliveries = _plan(events, routing)
+    if deliveries:
+        copy_deliveries(deliveries, now)
+    batches = [NewDispatch(lane, ids) for lane, ids in cut_batches(deliveries)]
+    to_publish = insert_dispatches(batches, UNCLAIMED_LEASE_S, now)
+    _keep_rejected([*rejections, *taken])
+    rejected, duplicates = len(rejections) + len(taken), len(candidates) - len(fresh)
+    store.add_ingest_counts(process_shard(), len(events), duplicates, rejected, len(deliveries))
+    return Ingested(len(events), duplicates, rejected, len(deliveries), to_publish)
+
+
+def _claim(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those whose key is theirs to use, each key once. A key that stands in the batch under two ids is asked in rounds."""
+    waiting = {(item.digest, item.row.id): item for item in reversed(candidates)}
+    won: list[Candidate] = []
+    while waiting:
+        round_ = {digest: (digest, event_id) for digest, event_id in reversed(waiting)}
+        claimed = store.claim_keys(list(round_.values()))
+        won += [waiting[pair] for pair in round_.values() if pair[1] in claimed]
+        waiting = {pair: item for pair, item in waiting.items() if pair not in set(round_.values())}
+    return won
+
+
+def _plan(events: Sequence[Candidate], routing: RoutingTable) -> list[PlannedDelivery]:
+    planned: list[PlannedDelivery] = []
+    for item in events:
+        routes = routing.tenant(item.envelope.tenant)
+        if routes is not None:
+            planned += plan_event(item.row.id, item.row.tenant_id, routes.match(item.envelope))
+    return planned
+
+
+def _id_taken(item: Candidate) -> Rejection:
+    detail = f"id: another event has the id {item.row.id}"
+    return Rejection(item.message, RejectReason.ID_TAKEN, detail, item.envelope.tenant or "")
+
+
+def _keep_rejected(rejections: Sequence[Rejection]) -> None:
+    RejectedEvent.objects.bulk_create(
+        RejectedEvent(
+            tenant_slug=item.tenant,
+            reason=item.reason,
+            detail=item.detail.replace("\0", ""),
+            topic=item.message.topic,
+            kafka_partition=item.message.partition,
+            kafka_offset=item.message.offset,
+            key=item.message.key,
+            headers=item.headers(),
+            value=item.message.value,
+        )
+        for item in rejections
+    )

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from delivery.bench.processes import MANAGE, Fleet
+from delivery.bench.report import as_json, as_text
+from delivery.bench.run import Bench, Plan
+from eventcenter.bus import create_topics
+
+
+class Command(BaseCommand):
+    help = (
+        "Measure deliveries/s, latency, CPU, losses and duplicates against a local sink, beside a bare libcurl loop. "
+        "Example: manage.py bench --events 50000 --fan-out 3 --json"
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--events", type=int, default=50_000, help="Events of the saturation phase.")
+        parser.add_argument("--fan-out", type=int, default=1, help="Subscriptions that each event matches.")
+        parser.add_argument("--rate", type=float, default=500, help="Events/s of the open-loop phase; 0 leaves it out.")
+        parser.add_argument("--seconds", type=float, default=20, help="Length of the open-loop phase.")
+        parser.add_argument("--workers", type=int, default=2, help="Worker processes: one a core is best.")
+        parser.add_argument("--json", action="store_true", help="End with one line of JSON.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.SERVICES_CONFIGURED:
+            sys.exit(run_in_own_stack(sys.argv[2:]))
+        if settings.KAFKA_EVENTS_TOPIC.startswith("bench-"):
+            self.measure(options)
+        else:
+            sys.exit(run_in_own_topic(sys.argv[2:]))
+
+    def measure(self, options: dict[str, Any]) -> None:
+        plan = Plan(options["events"], options["fan_out"], options["rate"], options["seconds"], options["workers"])
+        call_command("migrate", verbosity=0)
+        call_command("sync_event_types", stdout=self.stderr)
+        call_command("maintain_partitions", stdout=self.stderr)
+        create_topics()
+        with Fleet(Path(os.environ["BENCH_LOGS"]), os.environ) as fleet:
+            bench = Bench(fleet, plan, lambda line: self.stderr.write(line))
+            bench.prepare()
+            saturation = bench.saturate()
+            open_loop = bench.open_loop() if plan.rate else None
+            floor = bench.floor()
+        self.stdout.write(as_text(plan, saturation, open_loop, floor))
+        if options["json"]:
+            self.stdout.write(json.dumps(as_json(plan, saturation, open_loop, floor)))
+
+
+def run_in_own_topic(arguments: list[str]) -> int:
+    """The same command again, with names of its own in the services: nobody else's events are touched or counted."""
+    name = f"bench-{uuid4().hex[:8]}"
+    with tempfile.TemporaryDirectory(prefix="event-center-bench-") as logs:
+        env = {
+            "BENCH_LOGS": logs,
+            **os.environ,
+            "BENCH_TENANT": name,
+            "KAFKA_EVENTS_TOPIC": name,
+            "KAFKA_CONSUMER_GROUP": name,
+            "WEBHOOK_ALLOWED_CIDRS": "127.0.0.0/8",
+            "LOG_LEVEL": "WARNING",
+        }
+        return subprocess.run([*MANAGE, "bench", *arguments], env=env, check=False).returncode  # noqa: S603
+
+
+def run_in_own_stack(arguments: list[str]) -> int:
+    """With embedded services, made for this run and removed after it."""
+    from config.stack.services import Services  # a development dependency, only where no services are configured
+
+    with tempfile.TemporaryDirectory(prefix="event-center-bench-") as directory:
+        sys.stderr.write("starting embedded PostgreSQL, Valkey and Kafka endpoint\n")
+        with Services(Path(directory) / "stack", keep=False) as services:
+            pids = {"postgres": services.postgres.pid, "valkey": services.valkey.pid, "kafka": services.kafka.pid}
+            env = {**os.environ, **services.env}
+            env["BENCH_SERVICE_PIDS"] = ",".join(f"{name}:{pid}" for name, pid in pids.items())
+            return subprocess.run([*MANAGE, "bench", *arguments], env=env, check=False).returncode  # noqa: S603

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from django.utils import timezone
+
+from delivery.sweep import Sweeper
+from eventcenter.worker import WorkerCommand
+
+
+class Command(WorkerCommand):
+    help = "Publish again what was lost, and what is due. Example: manage.py sweep_deliveries --once"
+    role = "sweep"
+
+    def open(self) -> None:
+        self.sweeper = Sweeper()
+
+    def step(self) -> bool:
+        return self.sweeper.sweep(timezone.now()).more

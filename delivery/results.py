@@ -1,0 +1,102 @@
+"""From an outcome to what it makes of its delivery. Pure: the clock and the dice are arguments."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from delivery.outcome import Outcome, OutcomeKind
+from delivery.retry import Dead, NextTry, hold_until, next_attempt
+from delivery.states import DeliveryStatus
+from delivery.store import ResultRow
+from delivery.worker.held import Held
+from eventcenter.ids import id_time
+
+GONE_REASON = "gone"
+PERMANENT_REASON = "permanent"
+DEFAULT_HOLD_S = 5.0
+# design §3 rule 3: nearer retries go by countdown, later ones have only their due_at and come by the sweep.
+COUNTDOWN_MAX_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Where the delivery goes from here. `retry_at` with `by_countdown`: a dispatch of its own is to be made for then."""
+
+    status: DeliveryStatus
+    retry_at: datetime | None = None
+    by_countdown: bool = False
+    dead_reason: str = ""
+    held_reason: str = ""
+
+
+def judge(held: Held, outcome: Outcome, now: datetime, rand: float) -> Verdict:
+    """`rand` is uniform in [0, 1)."""
+    match outcome.kind:
+        case OutcomeKind.DELIVERED:
+            return Verdict(DeliveryStatus.DELIVERED)
+        case OutcomeKind.GONE:
+            return Verdict(DeliveryStatus.DEAD, dead_reason=GONE_REASON)
+        case OutcomeKind.PERMANENT:
+            return Verdict(DeliveryStatus.DEAD, dead_reason=str(outcome.error_kind) or PERMANENT_REASON)
+        case OutcomeKind.DEFERRED:
+            hold_s = DEFAULT_HOLD_S if outcome.retry_after_s is None else outcome.retry_after_s
+            after = hold_until(held.policy, held.loaded.round_at, now, hold_s)
+            return _verdict(after, DeliveryStatus(held.loaded.status), now, str(outcome.error_kind), sweep_only=True)
+        case _:
+            return _after_failure(held, outcome, now, rand)
+
+
+def _after_failure(held: Held, outcome: Outcome, now: datetime, rand: float) -> Verdict:
+    if held.policy.is_permanent(outcome.status_code):
+        return Verdict(DeliveryStatus.DEAD, dead_reason=PERMANENT_REASON)
+    loaded = held.loaded
+    after = next_attempt(held.policy, loaded.tries + 1, loaded.round_at, now, outcome.retry_after_s, rand)
+    return _verdict(after, DeliveryStatus.RETRYING, now)
+
+
+def _verdict(
+    after: NextTry | Dead, status: DeliveryStatus, now: datetime, held_reason: str = "", *, sweep_only: bool = False
+) -> Verdict:
+    if isinstance(after, Dead):
+        return Verdict(DeliveryStatus.DEAD, dead_reason=str(after.reason))
+    near = (after.at - now).total_seconds() <= COUNTDOWN_MAX_S
+    return Verdict(status, after.at, near and not sweep_only, held_reason=held_reason)
+
+
+def result_row(held: Held, outcome: Outcome, verdict: Verdict, now: datetime) -> ResultRow:
+    """The row that delivery.store.record writes; texts are made fit for PostgreSQL, which holds no NUL."""
+    ended = verdict.status in (DeliveryStatus.DELIVERED, DeliveryStatus.DEAD)
+    return ResultRow(
+        delivery_id=held.loaded.id,
+        dispatch_id=held.batch.dispatch_id,
+        token=held.batch.token,
+        number=held.number,
+        spends=outcome.spends_attempt,
+        status=verdict.status.value,
+        next_attempt_at=verdict.retry_at,
+        due_at=None if verdict.by_countdown else verdict.retry_at,
+        held_reason=verdict.held_reason,
+        finished_at=now if ended else None,
+        dead_at=now if verdict.status is DeliveryStatus.DEAD else None,
+        dead_reason=verdict.dead_reason,
+        started_at=datetime.fromtimestamp(outcome.started_at, tz=UTC) if outcome.started_at else now,
+        duration_ms=outcome.duration_ms,
+        outcome=outcome.kind.value,
+        status_code=outcome.status_code,
+        error_kind=outcome.error_kind.value,
+        error=outcome.error.replace("\0", ""),
+        response_headers=json.dumps(outcome.response_headers).replace("\\u0000", ""),
+        response_body=outcome.response_body,
+        remote_address=outcome.remote_address,
+        replay=held.replay,
+        latency_ms=_latency_ms(held, verdict, now),
+    )
+
+
+def _latency_ms(held: Held, verdict: Verdict, now: datetime) -> float | None:
+    """Acceptance to 2xx; a replay's would say when somebody pressed a button."""
+    if verdict.status is not DeliveryStatus.DELIVERED or held.replay:
+        return None
+    return max((now - id_time(held.loaded.id)).total_seconds() * 1000, 0.0)

@@ -1,0 +1,246 @@
+"""The hot path's SQL over deliveries, dispatches, attempts and counters: a named statement a function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString
+from uuid import UUID
+
+from delivery.counters import LATENCY_BOUNDS_MS
+from delivery.planning import PlannedDelivery
+from eventcenter.store import cursor, execute, rows
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What a Celery message carries, and the queue it goes to. `countdown_s` > 0: to be run that much later."""
+
+    lane: str
+    dispatch_id: int
+    token: int
+    countdown_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NewDispatch:
+    """A batch to be sent. `not_before` None: at once; the lease runs from it."""
+
+    lane: str
+    delivery_ids: list[UUID]
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One open delivery as a worker needs it: the delivery's own columns and its event's."""
+
+    id: UUID
+    endpoint_id: int
+    subscription_id: int
+    status: str
+    attempts: int
+    tries: int
+    replays: int
+    round_at: datetime
+    body: bytes
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """What one outcome makes of one delivery. The order of the fields is the order of RECORD's arrays."""
+
+    delivery_id: UUID
+    dispatch_id: int
+    token: int
+    number: int
+    spends: bool  # False: a deferral, no attempt row
+    status: str
+    next_attempt_at: datetime | None
+    due_at: datetime | None
+    held_reason: str
+    finished_at: datetime | None
+    dead_at: datetime | None
+    dead_reason: str
+    started_at: datetime | None
+    duration_ms: float
+    outcome: str
+    status_code: int | None
+    error_kind: str
+    error: str
+    response_headers: str  # JSON
+    response_body: bytes
+    remote_address: str
+    replay: bool
+    latency_ms: float | None  # acceptance → 2xx, where it counts
+
+
+COPY_DELIVERIES: LiteralString = (
+    "COPY delivery_delivery (id, tenant_id, event_id, subscription_id, endpoint_id, round_at, due_at, held_reason)"
+    " FROM STDIN (FORMAT BINARY)"
+)
+DELIVERY_TYPES = ("uuid", "int8", "uuid", "int8", "int8", "timestamptz", "timestamptz", "text")
+INSERT_DISPATCH: LiteralString = """
+INSERT INTO delivery_dispatch (lane, token, delivery_ids, not_before, claimed_by, lease_until, created_at)
+VALUES (%s, 0, %s, %s, '', coalesce(%s, now()) + make_interval(secs => %s), now()) RETURNING id
+"""
+# Index: primary key. Compare-and-set on the token: of several messages for one dispatch, one wins.
+CLAIM: LiteralString = """
+UPDATE delivery_dispatch SET token = token + 1, claimed_by = %s, lease_until = now() + make_interval(secs => %s)
+WHERE id = %s AND token = %s RETURNING delivery_ids
+"""
+# Index: primary keys of one or two days' partitions: the id bounds prune, the ids find.
+LOAD: LiteralString = """
+SELECT d.id, d.endpoint_id, d.subscription_id, d.status, d.attempts, d.tries, d.replays, d.round_at, e.body, e.traceparent
+FROM delivery_delivery d JOIN eventcenter_event e ON e.id = d.event_id AND e.id >= %(floor)s AND e.id <= %(ceiling)s
+WHERE d.id = ANY(%(ids)s) AND d.id >= %(floor)s AND d.id <= %(ceiling)s AND d.status IN ('pending', 'retrying')
+"""
+_BOUNDS: LiteralString = ", ".join(str(bound) for bound in LATENCY_BOUNDS_MS)
+_BUCKET_COUNTS: LiteralString = ", ".join(
+    f"count(*) FILTER (WHERE width_bucket(r.latency_ms, ARRAY[{_BOUNDS}]::float8[]) = {place})"
+    for place in range(len(LATENCY_BOUNDS_MS) + 1)
+)
+# Index: primary keys. A result counts only while its worker holds the dispatch and the delivery is open.
+RECORD: LiteralString = f"""
+WITH result AS (
+    SELECT r.* FROM unnest(%s::uuid[], %s::bigint[], %s::integer[], %s::smallint[], %s::boolean[], %s::text[],
+        %s::timestamptz[], %s::timestamptz[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::text[],
+        %s::timestamptz[], %s::float8[], %s::text[], %s::smallint[], %s::text[], %s::text[], %s::text[], %s::bytea[],
+        %s::text[], %s::boolean[], %s::float8[])
+        AS r (delivery_id, dispatch_id, token, number, spends, status, next_attempt_at, due_at, held_reason, finished_at,
+            dead_at, dead_reason, started_at, duration_ms, outcome, status_code, error_kind, error, response_headers,
+            response_body, remote_address, replay, latency_ms)
+    JOIN delivery_dispatch x ON x.id = r.dispatch_id AND x.token = r.token
+), moved AS (
+    UPDATE delivery_delivery d SET status = r.status, attempts = d.attempts + r.spends::integer,
+        tries = d.tries + r.spends::integer, next_attempt_at = r.next_attempt_at, due_at = r.due_at,
+        held_reason = r.held_reason, finished_at = r.finished_at, dead_at = r.dead_at, dead_reason = r.dead_reason,
+        last_status_code = CASE WHEN r.spends THEN r.status_code ELSE d.last_status_code END,
+        last_error_kind = CASE WHEN r.spends THEN r.error_kind ELSE d.last_error_kind END
+    FROM result r
+    WHERE d.id = r.delivery_id AND d.id >= %s AND d.id <= %s AND d.status IN ('pending', 'retrying')
+    RETURNING d.id, d.tenant_id, d.endpoint_id, d.attempts
+), tried AS (
+    INSERT INTO delivery_attempt (delivery_id, number, started_at, duration_ms, outcome, status_code, error_kind, error,
+        response_headers, response_body, remote_address, worker, replay)
+    SELECT r.delivery_id, r.number, r.started_at, r.duration_ms, r.outcome, r.status_code, r.error_kind, r.error,
+        r.response_headers::jsonb, r.response_body, r.remote_address, %s, r.replay
+    FROM result r JOIN moved m ON m.id = r.delivery_id WHERE r.spends
+    ON CONFLICT DO NOTHING
+), counted AS (
+    INSERT INTO delivery_deliverycounter AS c (minute, endpoint_id, shard, tenant_id, attempts, first_attempts,
+        first_delivered, delivered, failed, retried, dead, deferred, latency_buckets, latency_ms_sum)
+    SELECT date_trunc('minute', now()), m.endpoint_id, %s, m.tenant_id, count(*) FILTER (WHERE r.spends),
+        count(*) FILTER (WHERE r.spends AND m.attempts = 1),
+        count(*) FILTER (WHERE r.status = 'delivered' AND m.attempts = 1),
+        count(*) FILTER (WHERE r.status = 'delivered'),
+        count(*) FILTER (WHERE r.spends AND r.status <> 'delivered'), count(*) FILTER (WHERE r.spends AND m.attempts > 1),
+        count(*) FILTER (WHERE r.status = 'dead'), count(*) FILTER (WHERE NOT r.spends),
+        ARRAY[{_BUCKET_COUNTS}], coalesce(sum(r.latency_ms), 0)
+    FROM result r JOIN moved m ON m.id = r.delivery_id GROUP BY m.endpoint_id, m.tenant_id ORDER BY m.endpoint_id
+    ON CONFLICT (minute, endpoint_id, shard) DO UPDATE SET attempts = c.attempts + excluded.attempts,
+        first_attempts = c.first_attempts + excluded.first_attempts,
+        first_delivered = c.first_delivered + excluded.first_delivered, delivered = c.delivered + excluded.delivered,
+        failed = c.failed + excluded.failed, retried = c.retried + excluded.retried, dead = c.dead + excluded.dead,
+        deferred = c.deferred + excluded.deferred, latency_ms_sum = c.latency_ms_sum + excluded.latency_ms_sum,
+        latency_buckets = ARRAY(
+            SELECT a + b FROM unnest(c.latency_buckets, excluded.latency_buckets) WITH ORDINALITY AS t (a, b, n) ORDER BY n)
+)
+SELECT id FROM moved
+"""
+# Index: primary key.
+RENEW: LiteralString = """
+UPDATE delivery_dispatch AS x SET lease_until = now() + make_interval(secs => %s)
+FROM unnest(%s::bigint[], %s::integer[]) AS t (id, token) WHERE x.id = t.id AND x.token = t.token RETURNING x.id
+"""
+DELETE_DISPATCHES: LiteralString = """
+DELETE FROM delivery_dispatch x USING unnest(%s::bigint[], %s::integer[]) AS t (id, token)
+WHERE x.id = t.id AND x.token = t.token
+"""
+# Index: delivery_dispatch_lease.
+RELEASE_EXPIRED: LiteralString = """
+UPDATE delivery_dispatch SET token = token + 1, claimed_by = '', not_before = NULL,
+    lease_until = now() + make_interval(secs => %s)
+WHERE id IN (
+    SELECT id FROM delivery_dispatch WHERE lease_until < now() ORDER BY lease_until LIMIT %s FOR UPDATE SKIP LOCKED
+) RETURNING lane, id, token
+"""
+# Index: delivery_delivery_due (partial), merged over the partitions in the order of due_at.
+TAKE_DUE: LiteralString = """
+UPDATE delivery_delivery d SET due_at = NULL, held_reason = ''
+FROM (
+    SELECT id FROM delivery_delivery WHERE due_at <= now() ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED
+) t WHERE d.id = t.id RETURNING d.id
+"""
+
+
+def copy_deliveries(deliveries: Sequence[PlannedDelivery], now: datetime) -> None:
+    """Insert planned deliveries, all of them to be covered by dispatches of the same transaction."""
+    with cursor() as cur, cur.copy(COPY_DELIVERIES) as copy:
+        copy.set_types(DELIVERY_TYPES)
+        for row in deliveries:
+            copy.write_row((row.id, row.tenant_id, row.event_id, row.subscription_id, row.endpoint_id, now, None, ""))
+
+
+def insert_dispatches(dispatches: Sequence[NewDispatch], lease_s: float, now: datetime) -> list[Hint]:
+    """One row a batch, and the hints to publish after the commit."""
+    hints = []
+    with cursor() as cur:
+        for item in dispatches:
+            parameters = [item.lane, item.delivery_ids, item.not_before, item.not_before, lease_s]
+            row = cur.execute(INSERT_DISPATCH, parameters, binary=True).fetchone()
+            assert row is not None
+            wait_s = (item.not_before - now).total_seconds() if item.not_before else 0.0
+            hints.append(Hint(item.lane, row[0], 0, max(wait_s, 0.0)))
+    return hints
+
+
+def claim(dispatch_id: int, token: int, worker: str, lease_s: float) -> list[UUID] | None:
+    """The batch's delivery ids; it is held under `token + 1` from here. None: somebody else has it."""
+    found = rows(CLAIM, [worker, lease_s, dispatch_id, token])
+    return found[0][0] if found else None
+
+
+def load(ids: Sequence[UUID]) -> list[Loaded]:
+    """The deliveries of `ids` that are still open, with their events."""
+    bounds = id_bounds(ids)
+    with cursor() as cur:
+        found = cur.execute(LOAD, {"ids": list(ids), "floor": bounds[0], "ceiling": bounds[1]}, binary=True)
+        return [Loaded(*row) for row in found]
+
+
+def record(results: Sequence[ResultRow], worker: str, shard: int) -> set[UUID]:
+    """Write results; returns the deliveries that moved. The others were lost to a newer holder, or had ended."""
+    columns = [[getattr(row, name) for row in results] for name in ResultRow.__slots__]
+    floor, ceiling = id_bounds([row.delivery_id for row in results])
+    return {row[0] for row in rows(RECORD, [*columns, floor, ceiling, worker, shard])}
+
+
+def renew(held: Sequence[tuple[int, int]], lease_s: float) -> set[int]:
+    """(dispatch id, token) pairs → the ids that are still held, now for `lease_s` longer."""
+    return {row[0] for row in rows(RENEW, [lease_s, [d for d, _ in held], [t for _, t in held]])}
+
+
+def delete_dispatches(done: Sequence[tuple[int, int]]) -> None:
+    execute(DELETE_DISPATCHES, [[d for d, _ in done], [t for _, t in done]])
+
+
+def release_expired(most: int, lease_s: float) -> list[Hint]:
+    """Take a new token for up to `most` dispatches whose hint or worker was lost."""
+    return [Hint(*row) for row in rows(RELEASE_EXPIRED, [lease_s, most])]
+
+
+def take_due(most: int) -> list[UUID]:
+    """Deliveries whose time has come, now the caller's to put into dispatches in the same transaction."""
+    return [row[0] for row in rows(TAKE_DUE, [most])]
+
+
+_TIME_MASK = ~((1 << 80) - 1)
+
+
+def id_bounds(ids: Sequence[UUID]) -> tuple[UUID, UUID]:
+    """The whole milliseconds that the ids lie in: bounds for deliveries and for their events, which share the time."""
+    low, high = min(ids).int & _TIME_MASK, max(ids).int | ~_TIME_MASK
+    return UUID(int=low), UUID(int=high)

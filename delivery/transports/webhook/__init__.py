@@ -1,0 +1,21 @@
+"""Signed HTTP POSTs to subscribers, by libcurl."""
+
+from __future__ import annotations
+
+from delivery.transports.webhook.handle import CurlOptions
+from delivery.transports.webhook.headers import check_header, check_url
+from delivery.transports.webhook.lanes import Limits
+from delivery.transports.webhook.request import ContentMode, Target, build_message, make_target
+from delivery.transports.webhook.transport import WebhookTransport
+
+__all__ = [
+    "ContentMode",
+    "CurlOptions",
+    "Limits",
+    "Target",
+    "WebhookTransport",
+    "build_message",
+    "check_header",
+    "check_url",
+    "make_target",
+]

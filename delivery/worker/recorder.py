@@ -1,0 +1,178 @@
+"""The recorder: one thread that writes outcomes in groups, makes the near retries' dispatches and keeps leases alive.
+
+It takes whatever is waiting, so a lone result is written at once and a flood in groups: what a killed worker leaves
+unrecorded, and so sends twice, stays small either way.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from queue import Empty, SimpleQueue
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.utils import timezone
+
+from delivery import endpoints, hints, store
+from delivery.ingest import UNCLAIMED_LEASE_S
+from delivery.models import DispatchLane
+from delivery.outcome import Outcome, OutcomeKind
+from delivery.results import judge, result_row
+from delivery.store import Hint, NewDispatch, ResultRow
+from delivery.worker.held import Batch, Held
+from eventcenter.store import beat
+from eventcenter.worker import BEAT_EVERY_S, instance_name, process_shard
+
+logger = logging.getLogger(__name__)
+
+GROUP_MOST = 100  # results a transaction; also the most that a kill -9 leaves unrecorded beside what is in flight
+AFTER_ERROR_S = 0.5
+RETRY_GROUP_S = 1.0  # near retries whose times fall into one second share a dispatch
+
+Item = tuple[Held, Outcome]
+
+
+class Recorder:
+    """`put` is cheap and thread-safe. `stop` writes all that was put before it, then ends the thread."""
+
+    def __init__(self, role: str = "worker") -> None:
+        self._role = role
+        self._queue: SimpleQueue[Item | Batch | None] = SimpleQueue()
+        self._open: dict[int, Batch] = {}
+        self._lock = threading.Lock()
+        self._kept_at = float("-inf")
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
+
+    def track(self, batch: Batch) -> None:
+        """Keep the batch's lease alive until all its results are recorded. An empty one ends at once."""
+        with self._lock:
+            self._open[batch.dispatch_id] = batch
+        if not batch.remaining:
+            self._queue.put(batch)
+
+    def put(self, held: Held, outcome: Outcome) -> None:
+        self._queue.put((held, outcome))
+
+    def stop(self, timeout_s: float) -> None:
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            taken = self._take()
+            stopping = None in taken
+            items = [item for item in taken if isinstance(item, tuple)]
+            empties = [item for item in taken if isinstance(item, Batch)]
+            if items or empties:
+                self._record_until_done(items, empties)
+            self._keep_alive()
+
+    def _take(self) -> list[Item | Batch | None]:
+        try:
+            taken = [self._queue.get(timeout=BEAT_EVERY_S / 2)]
+            while len(taken) < GROUP_MOST:
+                taken.append(self._queue.get_nowait())
+        except Empty:
+            return taken if "taken" in locals() else []
+        return taken
+
+    def _record_until_done(self, items: list[Item], empties: list[Batch]) -> None:
+        """A database that is away for a moment costs nothing but time: what was sent must be recorded, or is sent again."""
+        while True:
+            try:
+                return self._record(items, empties)
+            except (OperationalError, InterfaceError):
+                logger.exception("recorder.database_lost", extra={"waiting": len(items)})
+                connection.close()
+                time.sleep(AFTER_ERROR_S)
+            except DatabaseError:
+                logger.exception("recorder.group_refused", extra={"deliveries": [str(h.loaded.id) for h, _ in items]})
+                return
+
+    def _record(self, items: list[Item], empties: list[Batch]) -> None:
+        now = timezone.now()
+        rows, retries = self._judge(items, now)
+        done = self._finished([held for held, _ in items]) + empties
+        with transaction.atomic():
+            moved = store.record(rows, instance_name(), process_shard()) if rows else set()
+            to_publish = self._make_retries(retries, moved, now)
+            if done:
+                store.delete_dispatches([(batch.dispatch_id, batch.token) for batch in done])
+        hints.publish(to_publish)
+        self._forget(items, done)
+        self._follow_up(items, moved)
+
+    def _judge(self, items: Sequence[Item], now: datetime) -> tuple[list[ResultRow], list[tuple[datetime, UUID]]]:
+        rows, retries = [], []
+        for held, outcome in items:
+            verdict = judge(held, outcome, now, random.random())  # noqa: S311 - jitter, not cryptography
+            rows.append(result_row(held, outcome, verdict, now))
+            if verdict.by_countdown and verdict.retry_at:
+                retries.append((verdict.retry_at, held.loaded.id))
+        return rows, retries
+
+    def _make_retries(self, retries: list[tuple[datetime, UUID]], moved: set[UUID], now: datetime) -> list[Hint]:
+        """One dispatch for those that fall due in the same second; it starts with the last of them."""
+        groups: dict[int, list[tuple[datetime, UUID]]] = {}
+        for at, delivery_id in retries:
+            if delivery_id in moved:
+                groups.setdefault(int(at.timestamp() / RETRY_GROUP_S), []).append((at, delivery_id))
+        dispatches = [
+            NewDispatch(DispatchLane.RETRY.value, [delivery_id for _, delivery_id in group], max(at for at, _ in group))
+            for group in groups.values()
+        ]
+        return store.insert_dispatches(dispatches, UNCLAIMED_LEASE_S, now) if dispatches else []
+
+    def _finished(self, helds: Sequence[Held]) -> list[Batch]:
+        """The batches that this group completes. Nothing is changed yet: the transaction may have to be tried again."""
+        counts: dict[int, int] = {}
+        batches = {held.batch.dispatch_id: held.batch for held in helds}
+        for held in helds:
+            counts[held.batch.dispatch_id] = counts.get(held.batch.dispatch_id, 0) + 1
+        return [batch for key, batch in batches.items() if batch.remaining == counts[key]]
+
+    def _forget(self, items: Sequence[Item], done: Sequence[Batch]) -> None:
+        for held, _ in items:
+            held.batch.remaining -= 1
+        with self._lock:
+            for batch in done:
+                self._open.pop(batch.dispatch_id, None)
+
+    def _follow_up(self, items: Sequence[Item], moved: set[UUID]) -> None:
+        lost = len(items) - len(moved)
+        if lost:
+            logger.warning("recorder.results_without_effect", extra={"count": lost})
+        for held, outcome in items:
+            if outcome.kind is OutcomeKind.GONE and held.loaded.id in moved:
+                endpoints.disable_gone(held.loaded.endpoint_id, held.loaded.id)
+
+    def _keep_alive(self) -> None:
+        if time.monotonic() - self._kept_at < BEAT_EVERY_S:
+            return
+        self._kept_at = time.monotonic()
+        try:
+            beat(self._role, instance_name())
+            self._renew()
+        except (OperationalError, InterfaceError):
+            logger.warning("recorder.keep_alive_failed", exc_info=True)
+            connection.close()
+
+    def _renew(self) -> None:
+        with self._lock:
+            held = [(batch.dispatch_id, batch.token) for batch in self._open.values()]
+        if not held:
+            return
+        kept = store.renew(held, settings.DISPATCH_LEASE_S)
+        for dispatch_id, _ in held:
+            if dispatch_id not in kept:
+                logger.warning("dispatch.lost", extra={"dispatch_id": dispatch_id})
+                with self._lock:
+                    self._open.pop(dispatch_id, None)
