@@ -92,7 +92,8 @@ def _claim(candidates: Sequence[Candidate]) -> list[Candidate]:
         round_ = {digest: (digest, event_id) for digest, event_id in reversed(waiting)}
         claimed = store.claim_keys(list(round_.values()))
         won += [waiting[pair] for pair in round_.values() if pair[1] in claimed]
-        waiting = {pair: item for pair, item in waiting.items() if pair not in set(round_.values())}
+        for pair in round_.values():
+            del waiting[pair]
     return won
 
 

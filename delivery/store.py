@@ -105,10 +105,10 @@ _BUCKET_COUNTS: LiteralString = ", ".join(
 # Index: primary keys. A result counts only while its worker holds the dispatch and the delivery is open.
 RECORD: LiteralString = f"""
 WITH result AS (
-    SELECT r.* FROM unnest(%s::uuid[], %s::bigint[], %s::integer[], %s::smallint[], %s::boolean[], %s::text[],
-        %s::timestamptz[], %s::timestamptz[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::text[],
-        %s::timestamptz[], %s::float8[], %s::text[], %s::smallint[], %s::text[], %s::text[], %s::text[], %s::bytea[],
-        %s::text[], %s::boolean[], %s::float8[])
+    SELECT r.* FROM unnest(%b::uuid[], %b::bigint[], %b::integer[], %b::smallint[], %b::boolean[], %b::text[],
+        %b::timestamptz[], %b::timestamptz[], %b::text[], %b::timestamptz[], %b::timestamptz[], %b::text[],
+        %b::timestamptz[], %b::float8[], %b::text[], %b::smallint[], %b::text[], %b::text[], %b::text[], %b::bytea[],
+        %b::text[], %b::boolean[], %b::float8[])
         AS r (delivery_id, dispatch_id, token, number, spends, status, next_attempt_at, due_at, held_reason, finished_at,
             dead_at, dead_reason, started_at, duration_ms, outcome, status_code, error_kind, error, response_headers,
             response_body, remote_address, replay, latency_ms)
@@ -153,10 +153,10 @@ SELECT id FROM moved
 # Index: primary key.
 RENEW: LiteralString = """
 UPDATE delivery_dispatch AS x SET lease_until = now() + make_interval(secs => %s)
-FROM unnest(%s::bigint[], %s::integer[]) AS t (id, token) WHERE x.id = t.id AND x.token = t.token RETURNING x.id
+FROM unnest(%b::bigint[], %b::integer[]) AS t (id, token) WHERE x.id = t.id AND x.token = t.token RETURNING x.id
 """
 DELETE_DISPATCHES: LiteralString = """
-DELETE FROM delivery_dispatch x USING unnest(%s::bigint[], %s::integer[]) AS t (id, token)
+DELETE FROM delivery_dispatch x USING unnest(%b::bigint[], %b::integer[]) AS t (id, token)
 WHERE x.id = t.id AND x.token = t.token
 """
 # Index: delivery_dispatch_lease.

@@ -39,4 +39,4 @@ def create_publish_key(tenant_id: int, name: str, actor: Actor, label: str = "")
 
 def open_secret(key: PublishKey) -> str:
     """For the demo only, whose key must print the same on each start."""
-    return unseal(key.sealed_secret, PublishKey.SECRET_PURPOSE)
+    return unseal(bytes(key.sealed_secret), PublishKey.SECRET_PURPOSE)

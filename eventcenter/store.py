@@ -68,7 +68,7 @@ def execute(statement: LiteralString, parameters: Sequence[object]) -> int:
 # Index: the primary key of each table. Sorted by digest, so that two batches wait for each other instead of deadlocking.
 ACCEPT: LiteralString = """
 WITH input AS (
-    SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::bytea[]) AS t (digest, id, key, body) ORDER BY digest
+    SELECT * FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::bytea[]) AS t (digest, id, key, body) ORDER BY digest
 ), claimed AS (
     INSERT INTO eventcenter_idempotencykey (digest, event_id) SELECT digest, id FROM input
     ON CONFLICT (digest) DO NOTHING RETURNING digest, event_id
@@ -86,7 +86,7 @@ OLD_OUTBOX: LiteralString = "SELECT id, key, body FROM eventcenter_outboxmessage
 # Index: primary key. A key without ingested_at belongs to the event that the API gave it to, and to no other.
 CLAIM_KEYS: LiteralString = """
 INSERT INTO eventcenter_idempotencykey AS k (digest, event_id, ingested_at)
-SELECT digest, event_id, now() FROM unnest(%s::uuid[], %s::uuid[]) AS t (digest, event_id) ORDER BY digest
+SELECT digest, event_id, now() FROM unnest(%b::uuid[], %b::uuid[]) AS t (digest, event_id) ORDER BY digest
 ON CONFLICT (digest) DO UPDATE SET ingested_at = now()
 WHERE k.ingested_at IS NULL AND k.event_id = excluded.event_id
 RETURNING event_id
@@ -97,8 +97,8 @@ INSERT INTO eventcenter_event (id, tenant_id, type, source, subject, producer_id
     idempotency_key, body, kafka_partition, kafka_offset, ingested_at)
 SELECT id, tenant_id, type, source, subject, producer_id, time, string_to_array(nullif(tags, ''), ','), traceparent,
     idempotency_key, body, kafka_partition, kafka_offset, now()
-FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[],
-    %s::text[], %s::text[], %s::bytea[], %s::integer[], %s::bigint[])
+FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::text[],
+    %b::text[], %b::text[], %b::bytea[], %b::integer[], %b::bigint[])
     AS t (id, tenant_id, type, source, subject, producer_id, time, tags, traceparent, idempotency_key, body,
         kafka_partition, kafka_offset)
 ON CONFLICT (id) DO NOTHING RETURNING id
@@ -106,7 +106,7 @@ ON CONFLICT (id) DO NOTHING RETURNING id
 # Index: unique (topic, partition). Compare-and-set: a consumer that lost the partition moves nothing.
 ADVANCE_OFFSETS: LiteralString = """
 UPDATE eventcenter_consumeroffset AS o SET next_offset = t.after, updated_at = now()
-FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[]) AS t (topic, partition, before, after)
+FROM unnest(%b::text[], %b::integer[], %b::bigint[], %b::bigint[]) AS t (topic, partition, before, after)
 WHERE o.topic = t.topic AND o.partition = t.partition AND o.next_offset = t.before
 """
 ADD_INGEST_COUNTS: LiteralString = """

@@ -44,7 +44,7 @@ def rotate_secret(endpoint: Endpoint, actor: Actor, overlap: timedelta = ROTATIO
 def live_secrets(endpoint: Endpoint) -> list[str]:
     """The secrets that sign now, opened, newest first. For the demo's receiver and tools at the shell only."""
     live = endpoint.secrets.live(timezone.now()).order_by("-created_at", "-id")
-    return [unseal(row.sealed_secret, EndpointSecret.SECRET_PURPOSE) for row in live]
+    return [unseal(bytes(row.sealed_secret), EndpointSecret.SECRET_PURPOSE) for row in live]
 
 
 def pause(endpoint: Endpoint, actor: Actor, reason: str) -> bool:

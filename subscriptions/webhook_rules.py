@@ -13,9 +13,25 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 
 # Ours to set, or the connection's; an endpoint's custom headers cannot touch them.
 RESERVED_NAMES = frozenset(
-    "connection content-encoding content-length content-type expect host keep-alive proxy-authorization "
-    "proxy-connection te trailer traceparent tracestate transfer-encoding upgrade user-agent "
-    "x-event-center-replay".split()
+    {
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "traceparent",
+        "tracestate",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "x-event-center-replay",
+    }
 )
 RESERVED_PREFIXES = ("webhook-", "ce-")
 

@@ -22,11 +22,15 @@ from eventcenter.envelope.model import (
 )
 from eventcenter.envelope.payload import RefusedError, media_type
 
-MAX_TEXT_CHARS = 512  # a B-tree entry of PostgreSQL holds 2,704 bytes: two such keys in UTF-8 still fit in most rows
+MAX_TEXT_CHARS = 512  # at most 2,048 bytes of UTF-8, so that each fits a B-tree entry of PostgreSQL (2,704 bytes)
 MAX_NAME_CHARS = 20  # CloudEvents: attribute names should not exceed 20
 MAX_TAGS = 32
 MAX_TAG_CHARS = 64
-MAX_ATTRIBUTES = 64
+MAX_EXTENSIONS = 40
+# On the bus an event also carries attributes of our own. Nobody else may send them, or an event that was accepted would
+# have one twice, and one that was accepted with as many as it may have must still be taken.
+OWN_PREFIX = "eventcenter"
+OWN_EXTENSIONS = 8
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
 _NAME = re.compile(rf"[a-z0-9]{{1,{MAX_NAME_CHARS}}}")
@@ -181,7 +185,9 @@ _CHECKS = {name: attribute.check for name, attribute in ATTRIBUTES.items()}
 _REQUIRED = tuple(name for name, attribute in ATTRIBUTES.items() if attribute.required)
 
 
-def build_envelope(attributes: Mapping[str, object], data: bytes, problems: list[FieldProblem]) -> Envelope:
+def build_envelope(
+    attributes: Mapping[str, object], data: bytes, problems: list[FieldProblem], *, from_bus: bool = False
+) -> Envelope:
     """The envelope of decoded attributes and checked data; None means unset. `problems` are those found before.
 
     Raises EnvelopeError with those and with every one found here.
@@ -200,12 +206,23 @@ def build_envelope(attributes: Mapping[str, object], data: bytes, problems: list
         except RefusedError as refused:
             problems.append(FieldProblem(shown_name(name), str(refused)))
     problems += _missing(attributes, problems)
-    if len(attributes) > MAX_ATTRIBUTES:
-        problems = [FieldProblem("body", f"must have at most {MAX_ATTRIBUTES} attributes")]
+    if extensions:
+        problems += _extension_problems(extensions, from_bus)
     if problems:
         raise EnvelopeError(problems)
     del known["specversion"]
     return Envelope(**known, extensions=extensions, data=data)
+
+
+def _extension_problems(extensions: dict[str, Scalar], from_bus: bool) -> list[FieldProblem]:
+    if len(extensions) > MAX_EXTENSIONS + (OWN_EXTENSIONS if from_bus else 0):
+        return [too_many_extensions()]
+    own = [] if from_bus else [name for name in extensions if name.startswith(OWN_PREFIX)]
+    return [FieldProblem(name, "is Event Center's own attribute; leave it out") for name in own]
+
+
+def too_many_extensions() -> FieldProblem:
+    return FieldProblem("body", f"must have at most {MAX_EXTENSIONS} extension attributes")
 
 
 def _missing(attributes: Mapping[str, object], problems: list[FieldProblem]) -> list[FieldProblem]:

@@ -38,7 +38,8 @@ def parse_kafka(headers: KafkaHeaders | None, value: bytes | None) -> Envelope:
         return _parse_structured_as(content_type, body)
     else:
         attributes["datacontenttype"] = content_type
-    return build_envelope(attributes, checked_body(attributes, body, problems), problems)
+    data = checked_body(attributes, body, problems)
+    return build_envelope(attributes, data, problems, from_bus=True)
 
 
 def _read_headers(headers: KafkaHeaders, problems: list[FieldProblem]) -> tuple[dict[str, object], str | None]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from eventcenter.envelope.attributes import MAX_ATTRIBUTES, build_envelope
+from eventcenter.envelope.attributes import MAX_EXTENSIONS, build_envelope, too_many_extensions
 from eventcenter.envelope.model import (
     DEFAULT_CONTENT_TYPE,
     Envelope,
@@ -157,8 +157,8 @@ def _common_members(body: bytes) -> _Members | None:
 def _all_members(body: bytes) -> _Members:
     """Any event. Raises EnvelopeError for a name that stands twice, msgspec's errors for what is no JSON object."""
     raws = _object_decoder.decode(body)
-    if len(raws) > MAX_ATTRIBUTES + 2:
-        raise EnvelopeError([FieldProblem("body", f"must have at most {MAX_ATTRIBUTES} attributes")])
+    if len(raws) > MAX_EXTENSIONS + len(_CommonEvent.__struct_fields__):
+        raise EnvelopeError([too_many_extensions()])
     _refuse_repeated_names(body, raws)
     data = raws.pop("data", None)
     values: dict[str, Any] = {name: msgspec.json.decode(raw) for name, raw in raws.items()}

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from django.core.exceptions import ValidationError
+
 from subscriptions.checks import check_tags, check_types
 from subscriptions.filters import validate_filters
 from subscriptions.models import SLUG, ContentMode
@@ -133,7 +135,11 @@ def _subscription(node: Node) -> SubscriptionSpec:
 
 
 def _check_slug(slug: str) -> str | None:
-    return None if SLUG.regex.fullmatch(slug) else str(SLUG.message)
+    try:
+        SLUG(slug)
+    except ValidationError as error:
+        return str(error.message)
+    return None
 
 
 def _check_name(name: str) -> str | None:

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import base64
+import json
+from typing import ClassVar
+
+from django.contrib import admin, messages
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from audit.audited_admin import AuditedAdmin, ReadOnlyAdmin
+from eventcenter.ids import id_time
+from eventcenter.models import EventType, PublishKey, RejectedEvent
+from eventcenter.publish_keys import seal_new_secret
+
+SHOWN_BYTES = 16_384
+
+
+@admin.register(PublishKey)
+class PublishKeyAdmin(AuditedAdmin[PublishKey]):
+    """The secret is made with the key, shown once, and never again."""
+
+    noun = "publish_key"
+    audit_values = ("name", "active")
+    list_display = ("key_id", "tenant", "name", "active", "created_at", "last_used_at")
+    list_select_related = ("tenant",)
+    list_filter = ("active", "tenant")
+    search_fields = ("key_id", "name", "tenant__slug")
+    ordering = ("tenant__slug", "key_id")
+    autocomplete_fields = ("tenant",)
+    readonly_fields = ("key_id", "created_at", "last_used_at")
+    fields: ClassVar = ("tenant", "name", "active", "key_id", "created_at", "last_used_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: PublishKey | None = None) -> tuple[str, ...]:
+        """A key stays its tenant's: a move would hand one tenant's publisher to another."""
+        return (*self.readonly_fields, "tenant") if obj else self.readonly_fields
+
+    def audit_chain(self, obj: PublishKey) -> str:
+        return obj.tenant.slug
+
+    def audit_target(self, obj: PublishKey) -> str:
+        return f"publish_key:{obj.key_id}"
+
+    def save_model(self, request: HttpRequest, obj: PublishKey, form: ModelForm[PublishKey], change: bool) -> None:
+        secret = "" if change else seal_new_secret(obj)
+        super().save_model(request, obj, form, change)
+        if secret:
+            text = "The secret of {} is {} — copy it now, it is not shown again."
+            messages.warning(request, format_html(text, obj.key_id, secret))
+
+
+@admin.register(EventType)
+class EventTypeAdmin(ReadOnlyAdmin[EventType]):
+    """Brought up to the schema files by `manage.py sync_event_types`."""
+
+    list_display = ("name", "version", "active", "description", "updated_at")
+    list_filter = ("active",)
+    search_fields = ("name", "description")
+    fields: ClassVar = ("name", "version", "active", "description", "schema_json", "updated_at")
+    readonly_fields = ("schema_json",)
+
+    @admin.display(description="Schema")
+    def schema_json(self, row: EventType) -> SafeString:
+        return format_html("<pre>{}</pre>", json.dumps(row.schema, indent=2, ensure_ascii=False))
+
+
+@admin.register(RejectedEvent)
+class RejectedEventAdmin(ReadOnlyAdmin[RejectedEvent]):
+    """Newest first by id, which carries the time: no other index, no full count."""
+
+    list_display = ("rejected_at", "reason", "tenant_slug", "detail", "topic", "kafka_partition", "kafka_offset")
+    list_filter = ("reason",)
+    ordering = ("-id",)
+    show_full_result_count = False
+    fields: ClassVar = (
+        "rejected_at",
+        "reason",
+        "detail",
+        "tenant_slug",
+        "topic",
+        "kafka_partition",
+        "kafka_offset",
+        "key_text",
+        "headers",
+        "value_text",
+    )
+    readonly_fields = ("rejected_at", "key_text", "value_text")
+
+    @admin.display(description="Rejected at", ordering="id")
+    def rejected_at(self, row: RejectedEvent) -> str:
+        return f"{id_time(row.pk):%Y-%m-%d %H:%M:%S}"
+
+    @admin.display(description="Key")
+    def key_text(self, row: RejectedEvent) -> str:
+        return readable(bytes(row.key or b""))
+
+    @admin.display(description="Value")
+    def value_text(self, row: RejectedEvent) -> SafeString:
+        return format_html("<pre>{}</pre>", readable(bytes(row.value)))
+
+
+def readable(raw: bytes) -> str:
+    """UTF-8 text, or base64 behind 'base64:'; cut after SHOWN_BYTES."""
+    cut = raw[:SHOWN_BYTES]
+    try:
+        text = cut.decode()
+    except UnicodeDecodeError:
+        text = f"base64:{base64.b64encode(cut).decode()}"
+    return text if len(raw) == len(cut) else f"{text}… ({len(raw)} bytes in all)"
