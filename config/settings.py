@@ -94,6 +94,7 @@ KAFKA_BOOTSTRAP_SERVERS = env.text("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
 KAFKA_EVENTS_TOPIC = env.text("KAFKA_EVENTS_TOPIC", "events")
 KAFKA_EVENTS_PARTITIONS = env.integer("KAFKA_EVENTS_PARTITIONS", 6, 1, 10_000)
 KAFKA_REPLICATION_FACTOR = env.integer("KAFKA_REPLICATION_FACTOR", 1, 1, 9)
+KAFKA_EVENTS_RETENTION_HOURS = env.integer("KAFKA_EVENTS_RETENTION_HOURS", 168, 1, 100_000)
 KAFKA_CONSUMER_GROUP = env.text("KAFKA_CONSUMER_GROUP", "event-center")
 
 # --- Delivery ---------------------------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from delivery.outcome import GONE_STATUS, MAX_RETRY_AFTER_S, THROTTLING_STATUSES
 
@@ -116,7 +117,7 @@ def parse_policy(data: Mapping[str, object]) -> RetryPolicy:
             errors[field] = message
     if errors:
         raise PolicyError(errors)
-    return RetryPolicy(**{field: FIELD_TYPES[field](data[field]) for field in FIELD_CHECKS if field in data})
+    return replace(DEFAULT_POLICY, **{field: FIELD_TYPES[field](value) for field, value in data.items()})
 
 
 def policy_as_data(policy: RetryPolicy) -> dict[str, object]:
@@ -169,7 +170,7 @@ FIELD_CHECKS: dict[str, Callable[[object], str]] = {
     "max_age_s": _check_max_age,
     "permanent_statuses": _check_statuses,
 }
-FIELD_TYPES: dict[str, Callable[..., object]] = {
+FIELD_TYPES: dict[str, Callable[..., Any]] = {
     "schedule_s": lambda waits: tuple(float(wait) for wait in waits),
     "jitter_share": float,
     "max_age_s": float,

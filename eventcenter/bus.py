@@ -40,7 +40,7 @@ def kafka_config(**more: object) -> dict[str, object]:
 
 def new_producer(**more: object) -> Producer:
     """Idempotence is left to the ingest, which drops every repeat; acks=all keeps what the 202 promised."""
-    config = {"acks": "all", "linger.ms": 2, "message.timeout.ms": MESSAGE_TIMEOUT_MS, "compression.type": "lz4"}
+    config = {"acks": "all", "linger.ms": 2, "message.timeout.ms": MESSAGE_TIMEOUT_MS, "compression.type": "zstd"}
     limits = {"queue.buffering.max.messages": QUEUE_MESSAGES, "socket.nagle.disable": True}
     return Producer(kafka_config(**config, **limits, **more))
 
@@ -48,7 +48,12 @@ def new_producer(**more: object) -> Producer:
 def create_topics() -> list[str]:
     """Make the topics that are not there. Returns the names of those made. Raises KafkaException."""
     admin = AdminClient(kafka_config())
-    topic = NewTopic(settings.KAFKA_EVENTS_TOPIC, settings.KAFKA_EVENTS_PARTITIONS, settings.KAFKA_REPLICATION_FACTOR)
+    topic = NewTopic(
+        settings.KAFKA_EVENTS_TOPIC,
+        settings.KAFKA_EVENTS_PARTITIONS,
+        settings.KAFKA_REPLICATION_FACTOR,
+        config={"retention.ms": str(settings.KAFKA_EVENTS_RETENTION_HOURS * 3_600_000)},
+    )
     made = []
     for name, future in admin.create_topics([topic]).items():
         try:

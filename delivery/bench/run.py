@@ -140,7 +140,7 @@ def make_tenant(slug: str, url: str, fan_out: int) -> None:
 
 def publish(tenant: str, events: int, rate: float) -> int:
     """Write events to the topic as a pipeline would; `rate` 0: as fast as Kafka takes them. Returns how many it took."""
-    producer = Producer(kafka_config(acks="all", **{"linger.ms": 2, "queue.buffering.max.messages": 200_000}))
+    producer = Producer(kafka_config(acks="all", **{"linger.ms": 2, "compression.type": "zstd", "queue.buffering.max.messages": 200_000}))
     taken = 0
 
     def note(error: object, _: object) -> None:

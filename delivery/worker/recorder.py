@@ -1,7 +1,6 @@
 """The recorder: one thread that writes outcomes in groups, makes the near retries' dispatches and keeps leases alive.
 
-It takes whatever is waiting, so a lone result is written at once and a flood in groups: what a killed worker leaves
-unrecorded, and so sends twice, stays small either way.
+Groups are short in time and number: what a killed worker leaves unrecorded, and so sends twice, stays small.
 """
 
 from __future__ import annotations
@@ -32,6 +31,8 @@ from eventcenter.worker import BEAT_EVERY_S, instance_name, process_shard
 logger = logging.getLogger(__name__)
 
 GROUP_MOST = 100  # results a transaction; also the most that a kill -9 leaves unrecorded beside what is in flight
+# A statement for one result costs PostgreSQL 1.4 ms, for a hundred 4 ms: a little patience pays (design §7: 20 ms).
+LINGER_S = 0.02
 AFTER_ERROR_S = 0.5
 RETRY_GROUP_S = 1.0  # near retries whose times fall into one second share a dispatch
 
@@ -76,12 +77,16 @@ class Recorder:
             self._keep_alive()
 
     def _take(self) -> list[Item | Batch | None]:
+        """What is there, after a first one and LINGER_S; empty when nothing came for a while."""
+        taken: list[Item | Batch | None] = []
         try:
-            taken = [self._queue.get(timeout=BEAT_EVERY_S / 2)]
-            while len(taken) < GROUP_MOST:
-                taken.append(self._queue.get_nowait())
+            taken.append(self._queue.get(timeout=BEAT_EVERY_S / 2))
+            ends_at = time.monotonic() + LINGER_S
+            while len(taken) < GROUP_MOST and taken[-1] is not None:
+                wait_s = ends_at - time.monotonic()
+                taken.append(self._queue.get(timeout=wait_s) if wait_s > 0 else self._queue.get_nowait())
         except Empty:
-            return taken if "taken" in locals() else []
+            pass
         return taken
 
     def _record_until_done(self, items: list[Item], empties: list[Batch]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from delivery.transports.webhook.handle import CurlOptions
-from delivery.transports.webhook.headers import check_header, check_url
 from delivery.transports.webhook.lanes import Limits
 from delivery.transports.webhook.request import ContentMode, Target, build_message, make_target
 from delivery.transports.webhook.transport import WebhookTransport
@@ -15,7 +14,5 @@ __all__ = [
     "Target",
     "WebhookTransport",
     "build_message",
-    "check_header",
-    "check_url",
     "make_target",
 ]

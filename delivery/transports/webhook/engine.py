@@ -15,12 +15,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import pycurl
+import pycurl  # noqa: TID251 - this is the transport
 
 from delivery.outcome import ErrorKind, Outcome, OutcomeKind, deferred
 from delivery.transports.base import Message, Record
+from delivery.transports.webhook.guards import HeaderGuard, UrlGuard
 from delivery.transports.webhook.handle import CurlOptions, Handle, unsent
-from delivery.transports.webhook.headers import HeaderGuard, UrlGuard
 from delivery.transports.webhook.lanes import MIN_HOLD_S, Lane, Lanes, Limits, Parcel
 
 logger = logging.getLogger(__name__)
@@ -30,8 +30,10 @@ SHED_EVERY_S = 0.1
 LONGEST_WAIT_S = 1.0
 # A fault that stays must not become a busy loop.
 FAULT_PAUSE_S = 0.2
-# select() sees descriptors below 1024: connections, in use and kept, must leave room for the process' other files.
-MAX_CONNECTIONS_FACTOR = 2
+# Connections in use and kept, for each request that may be in flight; see MAX_IN_FLIGHT in lanes.py.
+CONNECTIONS_PER_IN_FLIGHT = 2
+# A name being resolved has no descriptor, nor does libcurl tell those above 1023: look again this soon.
+UNSEEN_WAIT_S = 0.01
 
 
 class Engine:
@@ -50,6 +52,7 @@ class Engine:
         self._stop_at: float | None = None
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
+        self._wake_fd = self._wake_reader.fileno()
         self._lanes = Lanes(limits)
         self._shed_at = 0.0
         self._headers = HeaderGuard()
@@ -63,7 +66,7 @@ class Engine:
         multi = pycurl.CurlMulti()
         multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_NOTHING)
         multi.setopt(pycurl.M_MAXCONNECTS, self._limits.in_flight)
-        multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, self._limits.in_flight * MAX_CONNECTIONS_FACTOR)
+        multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, self._limits.in_flight * CONNECTIONS_PER_IN_FLIGHT)
         return multi
 
     # For other threads.
@@ -107,11 +110,12 @@ class Engine:
         if self._stop_at is not None:
             self._defer_all()
         elif self._lanes.waiting:
-            self._shed(now)
             self._start_ready(now)
         if self._busy:
             self._multi.perform()
         found = bool(self._busy) and self._reap()
+        if self._lanes.waiting:
+            self._shed(now)
         if self.room_wanted:
             self.room_wanted = False
             self._tell_room()
@@ -184,13 +188,26 @@ class Engine:
 
     def _sleep(self) -> None:
         """Until a socket is ready, libcurl's own timer is due, or another thread has something."""
-        reading, writing, _ = self._multi.fdset() if self._busy else ((), (), ())
+        poller = select.poll()
+        poller.register(self._wake_reader, select.POLLIN)
+        unseen = self._busy and self._watch(poller) < len(self._busy)
         self._asleep = True
         timeout_s = 0.0 if self._inbox else self._sleep_s()
-        woken, _, _ = select.select([self._wake_reader, *reading], writing, (), timeout_s)
+        if unseen and (timeout_s is None or timeout_s > UNSEEN_WAIT_S):
+            timeout_s = UNSEEN_WAIT_S
+        ready = poller.poll(None if timeout_s is None else timeout_s * 1000)
         self._asleep = False
-        if self._wake_reader in woken:
+        if any(fd == self._wake_fd for fd, _ in ready):
             self._wake_reader.recv(64)
+
+    def _watch(self, poller: select.poll) -> int:
+        """Have `poller` watch what libcurl waits for; returns how many descriptors that are."""
+        reading, writing, _ = self._multi.fdset()
+        for fd in reading:
+            poller.register(fd, select.POLLIN)
+        for fd in writing:
+            poller.register(fd, select.POLLOUT | select.POLLIN)
+        return len(reading) + len(writing)
 
     def _sleep_s(self) -> float | None:
         if self._stop_at is not None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import certifi
-import pycurl
+import pycurl  # noqa: TID251 - this is the transport
 
 from delivery.addresses import AddressPolicy
 from delivery.outcome import (
@@ -32,6 +32,7 @@ DNS_CACHE_S = 30
 # Most servers drop an idle connection after 60 s or more; reusing a younger one seldom meets that moment.
 IDLE_CONNECTION_S = 50
 MAX_DETAIL_CHARS = 200
+SOCKET_BAD: int = pycurl.SOCKET_BAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,13 @@ class CurlOptions:
     ca_file: str = ""  # PEM bundle; "" takes certifi's
     user_agent: str = USER_AGENT
     connect_timeout_s: float = DEFAULT_CONNECT_TIMEOUT_S
+
+
+class LentSocket(socket.socket):
+    """pycurl takes a duplicate of the descriptor and drops the object, which must close without a warning."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class Handle:
@@ -128,12 +136,12 @@ class Handle:
         family, kind, protocol, target = address
         if family not in (socket.AF_INET, socket.AF_INET6):
             self._refusals.append("not an internet address")
-            return pycurl.SOCKET_BAD
+            return SOCKET_BAD
         reason = self._policy.refusal(target[0])
         if reason:
             self._refusals.append(f"{target[0]} is {reason}")
-            return pycurl.SOCKET_BAD
-        return socket.socket(family, kind, protocol)
+            return SOCKET_BAD
+        return LentSocket(family, kind, protocol)
 
     def _take_body(self, chunk: bytes) -> int:
         """Returning less than came makes libcurl give the transfer up."""
@@ -179,8 +187,8 @@ class Handle:
             refused = self.curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED
             return ErrorKind.CONNECT_REFUSED if refused else ErrorKind.UNREACHABLE
         if curl_error == pycurl.E_OPERATION_TIMEDOUT:
-            connected = self.curl.getinfo(pycurl.PRETRANSFER_TIME) > 0
-            return ErrorKind.TIMEOUT if connected else ErrorKind.CONNECT_TIMEOUT
+            asked = self.curl.getinfo(pycurl.REQUEST_SIZE) > 0
+            return ErrorKind.TIMEOUT if asked else ErrorKind.CONNECT_TIMEOUT
         return ERROR_KINDS.get(curl_error, ErrorKind.INTERNAL)
 
     def _words(self, error_kind: ErrorKind, detail: str) -> str:

@@ -1,7 +1,8 @@
 """Who goes next: one queue per endpoint, served in turn, so that no endpoint holds another. Pure; `now` is an argument.
 
-Two pools are shared, places in flight and places to wait, and both by one rule (dynamic thresholds, Choudhury and Hahne
-1998): a lane may hold no more of a pool than is left free. However many endpoints hang, there is room for one more.
+The places in flight are shared by dynamic thresholds (Choudhury and Hahne 1998): what a lane may hold depends on what is
+left free, so a few endpoints that hang cannot take all. One that has not answered yet gets few, and one that is known to be
+slow never the last quarter.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from delivery.transports.base import Message, Record
+
+# libcurl tells only descriptors below 1024, and keeps up to two for each request in flight.
+MAX_IN_FLIGHT = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +28,22 @@ class Limits:
     patience_s: float = 2.0  # a queue that takes longer than this to drain is slow
     longest_stay_s: float = 30.0
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.in_flight_per_endpoint <= self.in_flight <= MAX_IN_FLIGHT:
+            raise ValueError(f"in flight: 1 <= per endpoint <= in all <= {MAX_IN_FLIGHT}")
 
+
+# A lane with n in flight needs more than this many times n free; 32 of 256 still fit for an endpoint that is alone.
+FREE_FOR_EACH_HELD = 4
+PLACES_BEFORE_FIRST_ANSWER = 4
+SLOW_ANSWER_S = 1.0
 # Bounds for the hold suggested with a deferral: less is not worth a write, more would leave a recovered endpoint idle.
 MIN_HOLD_S = 1.0
 MAX_HOLD_S = 60.0
 # How much the newest duration moves the pace; half a dozen answers tell a change of speed.
 PACE_WEIGHT = 0.2
+# Callers of `send` may be held this long by a new endpoint that answers nothing.
+SLOW_AFTER_S = 0.5
 # Idle lanes are kept for the pace they remember, up to this many.
 MAX_IDLE_LANES = 1024
 
@@ -48,7 +62,7 @@ class Refused(NamedTuple):
 class Lane:
     """One endpoint's queue and what is known of its speed."""
 
-    __slots__ = ("endpoint_id", "in_flight", "listed", "pace_s", "progress_at", "queue")
+    __slots__ = ("endpoint_id", "in_flight", "listed", "pace_s", "progress_at", "queue", "slow_since")
 
     def __init__(self, endpoint_id: int, now: float) -> None:
         self.endpoint_id = endpoint_id
@@ -57,11 +71,24 @@ class Lane:
         self.listed = False  # in the ring of lanes that may start something
         self.pace_s = 0.0  # moving average of how long an answer takes; 0.0 until one came
         self.progress_at = now
+        self.slow_since: float | None = None
 
     def drain_s(self, limits: Limits, now: float) -> float:
         """How long the queue will take. An endpoint that answers nothing looks slower with every moment."""
         stalled_s = now - self.progress_at if self.in_flight else 0.0
         return len(self.queue) * max(self.pace_s, stalled_s) / limits.in_flight_per_endpoint
+
+    def answers_slowly(self, now: float) -> bool:
+        stalled = self.in_flight > 0 and now - self.progress_at >= SLOW_ANSWER_S
+        return stalled or self.pace_s >= SLOW_ANSWER_S
+
+    def is_slow(self, looks_slow: bool, now: float) -> bool:
+        """True when the lane has looked slow for SLOW_AFTER_S: a pause of our own process looks the same for a moment."""
+        if not looks_slow:
+            self.slow_since = None
+        elif self.slow_since is None:
+            self.slow_since = now
+        return self.slow_since is not None and now - self.slow_since >= SLOW_AFTER_S
 
 
 class Lanes:
@@ -91,12 +118,16 @@ class Lanes:
                 return None
             lane = self._ring.popleft()
             lane.listed = False
-            if not lane.queue:
-                continue
-            if lane.in_flight < free:
+            if lane.queue and self._may_start(lane, free, now):
                 return lane, self._start(lane, now)
             self._list(lane)
         return None
+
+    def _may_start(self, lane: Lane, free: int, now: float) -> bool:
+        if not lane.pace_s and lane.in_flight >= PLACES_BEFORE_FIRST_ANSWER:
+            return False
+        kept = self.limits.in_flight // 4 if lane.answers_slowly(now) else 0
+        return lane.in_flight * FREE_FOR_EACH_HELD < free - kept
 
     def _start(self, lane: Lane, now: float) -> Parcel:
         if not lane.in_flight:
@@ -137,7 +168,7 @@ class Lanes:
         hold_s = min(max(drain_s, MIN_HOLD_S), MAX_HOLD_S)
         while queue and now - queue[0].handed_at >= limits.longest_stay_s:
             refused.append(Refused(queue.popleft(), hold_s))
-        if drain_s > limits.patience_s:
+        if lane.is_slow(drain_s > limits.patience_s, now):
             allowed = min(limits.waiting_per_slow_endpoint, max(limits.waiting - self.waiting, 0))
             while len(queue) > allowed:
                 refused.append(Refused(queue.pop(), hold_s))

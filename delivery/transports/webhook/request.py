@@ -8,9 +8,9 @@ from enum import StrEnum
 from uuid import UUID
 
 from delivery.transports.base import Message
-from delivery.transports.webhook.headers import is_reserved
 from eventcenter.envelope import split_structured
 from eventcenter.standardwebhooks import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
+from subscriptions.webhook_rules import is_reserved
 
 STRUCTURED_CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 REPLAY_HEADER = "x-event-center-replay"

@@ -1,0 +1,51 @@
+"""Who may see the console: staff, for now all of it."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from django.contrib.auth.mixins import AccessMixin
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from django.views.generic import View
+from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.middleware import HtmxDetails
+
+from audit.trail import Actor
+
+
+def htmx_of(request: HttpRequest) -> HtmxDetails:
+    details = request.htmx  # type: ignore[attr-defined]
+    assert isinstance(details, HtmxDetails)
+    return details
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    return Actor.of_user(request.user, request.META.get("REMOTE_ADDR", ""))
+
+
+class ConsoleView(AccessMixin, View):
+    """Signed-in staff only; never cached, and fragments never in place of pages."""
+
+    def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        response = self._guarded(request, *args, **kwargs)
+        add_never_cache_headers(response)
+        patch_vary_headers(response, ["HX-Request"])
+        return response
+
+    def _guarded(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return self._to_sign_in(request)
+        if not request.user.is_staff:
+            return self.handle_no_permission()
+        return super().dispatch(request, *args, **kwargs)
+
+    def _to_sign_in(self, request: HttpRequest) -> HttpResponse:
+        """A poll of a page whose session has ended goes to the sign-in page as a whole, and from there back to its page."""
+        htmx = htmx_of(request)
+        if not htmx:
+            return redirect_to_login(request.get_full_path(), self.get_login_url())
+        page = urlsplit(htmx.current_url_abs_path or request.get_full_path())
+        return HttpResponseClientRedirect(redirect_to_login(page.geturl(), self.get_login_url()).url)

@@ -1,0 +1,78 @@
+"""The console's pages: read, one service call, answer."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+
+from delivery.console.access import ConsoleView, actor_of, htmx_of
+from delivery.console.detail import pretty_event, timeline, trace_id
+from delivery.console.filters import DeliveryFilter, clean_query
+from delivery.console.paging import Cursor, capped_count, page_of
+from delivery.models import Attempt, Delivery
+from delivery.replay import refusal_of, replay
+from delivery.states import OPEN_STATUSES
+
+LIVE_ID = "live"  # the part of a page that polls replace
+
+
+class DeliveryList(ConsoleView):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        query, cursor = clean_query(request.GET), Cursor.of(request.GET)
+        if "" in request.GET.values():  # a form without JavaScript sends its empty fields, too
+            return redirect(f"{reverse('deliveries')}?{query.urlencode()}".rstrip("?"))
+        filterset = DeliveryFilter(request.GET, queryset=Delivery.objects.for_console())
+        count, more = capped_count(filterset.qs)
+        context = {
+            "page": page_of(filterset.qs, cursor),
+            "count": count,
+            "more": more,
+            "is_newest": cursor.is_newest,
+            "query": query.urlencode(),
+        }
+        if htmx_of(request).target == LIVE_ID:
+            return render(request, "console/_deliveries.html", context)
+        page_context = {"filter": filterset, "pills": list(filterset.pills()), **context}
+        return render(request, "console/deliveries.html", page_context)
+
+
+class DeliveryDetail(ConsoleView):
+    def get(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
+        delivery = _delivery(delivery_id)
+        attempts = list(Attempt.objects.filter(delivery_id=delivery_id))
+        context = {
+            "delivery": delivery,
+            "is_open": delivery.state in OPEN_STATUSES,
+            "steps": timeline(delivery, attempts),
+            "trace_id": trace_id(delivery.event.traceparent),
+        }
+        if htmx_of(request).target == LIVE_ID:
+            return render(request, "console/_delivery.html", context)
+        context["event_json"] = pretty_event(bytes(delivery.event.body))
+        return render(request, "console/delivery.html", context)
+
+
+class DeliveryReplay(ConsoleView):
+    """GET asks, POST does: the same without JavaScript."""
+
+    def get(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
+        delivery = _delivery(delivery_id)
+        context = {"delivery": delivery, "refusal": refusal_of(delivery, delivery.endpoint)}
+        return render(request, "console/replay.html", context)
+
+    def post(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
+        result = replay(delivery_id, actor_of(request))
+        if result:
+            messages.success(request, f"Replay queued. {result.note}".strip())
+        else:
+            messages.error(request, f"Not replayed. {result.refusal}")
+        return redirect("delivery", delivery_id)
+
+
+def _delivery(delivery_id: UUID) -> Delivery:
+    rows = Delivery.objects.select_related("event", "subscription", "endpoint", "tenant")
+    return get_object_or_404(rows, pk=delivery_id)

@@ -1,0 +1,107 @@
+"""What states, errors and times are called on pages. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from delivery.outcome import ErrorKind, OutcomeKind
+
+ERROR_WORDS = {
+    ErrorKind.DNS: "name not found",
+    ErrorKind.CONNECT_REFUSED: "connection refused",
+    ErrorKind.UNREACHABLE: "unreachable",
+    ErrorKind.CONNECT_TIMEOUT: "no connection in time",
+    ErrorKind.TIMEOUT: "no answer in time",
+    ErrorKind.TLS: "TLS failed",
+    ErrorKind.RESET: "connection reset",
+    ErrorKind.FORBIDDEN_ADDRESS: "address not allowed",
+    ErrorKind.HTTP_STATUS: "refused",
+    ErrorKind.REDIRECT: "redirect, not followed",
+    ErrorKind.PROTOCOL: "answer is not HTTP",
+    ErrorKind.BAD_URL: "URL unusable",
+    ErrorKind.BAD_REQUEST_HEADER: "custom header unusable",
+    ErrorKind.IN_FLIGHT_CAP: "too many in flight",
+    ErrorKind.SHUTDOWN: "worker was stopping",
+    ErrorKind.ENDPOINT_PAUSED: "endpoint paused",
+    ErrorKind.ENDPOINT_DISABLED: "endpoint disabled",
+    ErrorKind.ENDPOINT_DELETED: "endpoint deleted",
+    ErrorKind.INTERNAL: "our fault",
+}
+DEAD_WORDS = {
+    "spent": "every attempt of the schedule was made",
+    "too_old": "the next attempt would have come after the maximum age",
+    "gone": "the receiver answered 410 Gone, which also disabled the endpoint",
+    "permanent": "no retry could have helped",
+}
+DEAD_LABELS = {"spent": "schedule spent", "too_old": "too old", "gone": "410 Gone", "permanent": "not retried"}
+OUTCOME_TONES = {OutcomeKind.DELIVERED: "good", OutcomeKind.GONE: "bad", OutcomeKind.PERMANENT: "bad"}
+OUTCOME_WORDS = {
+    OutcomeKind.DELIVERED: "Delivered",
+    OutcomeKind.FAILED: "Failed",
+    OutcomeKind.PERMANENT: "Failed for good",
+    OutcomeKind.GONE: "Gone",
+    OutcomeKind.THROTTLED: "Throttled",
+    OutcomeKind.DEFERRED: "Held",
+}
+
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+
+
+def error_words(kind: str) -> str:
+    """For an error_kind; a kind that is not known here stands for itself."""
+    return ERROR_WORDS.get(ErrorKind(kind), kind) if kind in set(ErrorKind) else kind.replace("_", " ")
+
+
+def dead_label(reason: str) -> str:
+    """For a list's row."""
+    return DEAD_LABELS.get(reason) or error_words(reason)
+
+
+def dead_words(reason: str) -> str:
+    """For a sentence."""
+    return DEAD_WORDS.get(reason) or error_words(reason)
+
+
+def outcome_words(kind: str) -> str:
+    return OUTCOME_WORDS[OutcomeKind(kind)] if kind in set(OutcomeKind) else kind
+
+
+def outcome_tone(kind: str) -> str:
+    return OUTCOME_TONES.get(OutcomeKind(kind), "warn") if kind in set(OutcomeKind) else "warn"
+
+
+def result_words(status_code: int | None, error_kind: str) -> str:
+    """The last result in a few words: "200", "503 refused", "no answer in time"; "" before the first attempt."""
+    words = "" if error_kind in ("", ErrorKind.HTTP_STATUS) else error_words(error_kind)
+    return " ".join(part for part in (str(status_code or ""), words) if part)
+
+
+def duration_words(ms: float) -> str:
+    """3 ms, 1.24 s, 2 m 05 s."""
+    if ms < 1:
+        return "<1 ms"
+    if ms < 1000:
+        return f"{ms:.0f} ms"
+    if ms < MINUTE_S * 1000:
+        return f"{ms / 1000:.3g} s"
+    return span_words(ms / 1000)
+
+
+def span_words(seconds: float) -> str:
+    """The two largest units at most: 12 s, 4 m 10 s, 3 h 05 m, 2 d 4 h."""
+    whole = int(seconds)
+    if whole < MINUTE_S:
+        return f"{whole} s"
+    if whole < HOUR_S:
+        return f"{whole // MINUTE_S} m {whole % MINUTE_S:02d} s"
+    if whole < DAY_S:
+        return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S:02d} m"
+    return f"{whole // DAY_S} d {whole % DAY_S // HOUR_S} h"
+
+
+def ago_words(at: datetime, now: datetime) -> str:
+    """From now: "just now", "12 s ago", "in 4 m 10 s"."""
+    seconds = (now - at).total_seconds()
+    if abs(seconds) < 1:
+        return "just now"
+    return f"{span_words(seconds)} ago" if seconds > 0 else f"in {span_words(-seconds)}"

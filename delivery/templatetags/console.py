@@ -1,0 +1,53 @@
+"""Template vocabulary of the console; the words themselves are in delivery.console.wording."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from delivery.console import wording
+
+register = template.Library()
+register.filter("error_words", wording.error_words)
+register.filter("dead_words", wording.dead_words)
+register.filter("dead_label", wording.dead_label)
+register.filter("outcome_words", wording.outcome_words)
+register.filter("outcome_tone", wording.outcome_tone)
+register.filter("duration", wording.duration_words)
+
+
+@register.simple_tag
+def result(status_code: int | None, error_kind: str) -> str:
+    return wording.result_words(status_code, error_kind)
+
+
+@register.filter
+def ago(at: datetime | None) -> SafeString | str:
+    """`<time>`: how long ago in words, the absolute UTC in the title."""
+    return _time(at, wording.ago_words(at, timezone.now())) if at else ""
+
+
+@register.filter
+def clock(at: datetime | None) -> SafeString | str:
+    """`<time>`: the absolute UTC to the millisecond, how long ago in the title."""
+    if at is None:
+        return ""
+    how_long = wording.ago_words(at, timezone.now())
+    return format_html('<time datetime="{}" title="{}">{}</time>', _iso(at), how_long, _clock(at))
+
+
+def _time(at: datetime, text: str) -> SafeString:
+    return format_html('<time datetime="{}" title="{} UTC">{}</time>', _iso(at), _clock(at), text)
+
+
+def _clock(at: datetime) -> str:
+    shown = at.astimezone(UTC)
+    return f"{shown:%Y-%m-%d %H:%M:%S}.{shown.microsecond // 1000:03d}"
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
