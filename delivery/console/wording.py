@@ -99,6 +99,12 @@ def span_words(seconds: float) -> str:
     return f"{whole // DAY_S} d {whole % DAY_S // HOUR_S} h"
 
 
+def due_words(at: datetime, now: datetime) -> str:
+    """For a next attempt: "in 4 m 10 s", or "overdue by 12 s" while nobody has taken it."""
+    late = (now - at).total_seconds()
+    return ago_words(at, now) if late < 1 else f"overdue by {span_words(late)}"
+
+
 def ago_words(at: datetime, now: datetime) -> str:
     """From now: "just now", "12 s ago", "in 4 m 10 s"."""
     seconds = (now - at).total_seconds()

@@ -32,6 +32,12 @@ def ago(at: datetime | None) -> SafeString | str:
 
 
 @register.filter
+def due(at: datetime | None) -> SafeString | str:
+    """`<time>` of what is to come, or late."""
+    return _time(at, wording.due_words(at, timezone.now())) if at else ""
+
+
+@register.filter
 def clock(at: datetime | None) -> SafeString | str:
     """`<time>`: the absolute UTC to the millisecond, how long ago in the title."""
     if at is None:

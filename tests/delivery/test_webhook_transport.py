@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -207,6 +209,32 @@ def test_connections_are_kept_between_batches(transport: WebhookTransport, recei
     assert receiver.connections == 1
 
 
+@pytest.mark.parametrize("closing", [Reset(), CloseSilently()])
+def test_a_kept_connection_that_was_closed_is_replaced_at_once(
+    transport: WebhookTransport, receiver: Receiver, closing: Act
+) -> None:
+    url = receiver.script("/", Answer(204), closing, Answer(204))
+    assert send_one(transport, make_message(url)).kind is OutcomeKind.DELIVERED
+    assert send_one(transport, make_message(url)).kind is OutcomeKind.DELIVERED
+    assert [request.connection for request in receiver.requests] == [1, 1, 2]
+
+
+def test_a_new_connection_that_was_closed_is_a_failure(transport: WebhookTransport, receiver: Receiver) -> None:
+    url = receiver.script("/", Answer(204), Reset())
+    assert send_one(transport, make_message(url)).kind is OutcomeKind.DELIVERED
+    assert send_one(transport, make_message(url)).error_kind is ErrorKind.RESET
+    assert [request.connection for request in receiver.requests] == [1, 1, 2]
+
+
+def test_the_deadline_covers_the_repeated_request_too(transport: WebhookTransport, receiver: Receiver) -> None:
+    url = receiver.script("/", Answer(204), CloseSilently(), hang())
+    send_one(transport, make_message(url, timeout_s=SHORT_S))
+    outcome = send_one(transport, make_message(url, timeout_s=SHORT_S))
+    assert (outcome.error_kind, outcome.error) == (ErrorKind.TIMEOUT, "no answer within 0.3 s")
+    other = receiver.url("/other")
+    assert send_one(transport, make_message(other, timeout_s=SHORT_S)).kind is OutcomeKind.DELIVERED
+
+
 def test_cap_per_endpoint_is_never_passed(receiver: Receiver) -> None:
     gate = threading.Event()
     transport = WebhookTransport(CurlOptions(LOOPBACK), Limits(in_flight=64, in_flight_per_endpoint=3))
@@ -373,3 +401,26 @@ def test_several_threads_share_a_transport(transport: WebhookTransport, receiver
         thread.join()
     assert {outcome.kind for _, outcome in reports} == {OutcomeKind.DELIVERED}
     assert len(receiver.requests) == 800
+
+
+def test_a_fault_in_the_engine_is_reported_and_sending_goes_on(
+    transport: WebhookTransport, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    not_bytes = cast("bytes", object())
+    outcome = send_one(transport, make_message(receiver.url(), body=not_bytes))
+    assert (outcome.kind, outcome.error_kind) == (OutcomeKind.FAILED, ErrorKind.INTERNAL)
+    assert "webhook.engine_fault" in caplog.text
+    assert send_one(transport, make_message(receiver.url())).kind is OutcomeKind.DELIVERED
+
+
+def test_no_descriptor_is_left_open(receiver: Receiver) -> None:
+    url = receiver.script("/", Answer(204, close=True))
+    before = len(os.listdir("/proc/self/fd"))
+    transport = WebhookTransport(CurlOptions(LOOPBACK))
+    outcomes = Outcomes()
+    transport.send([make_message(url) for _ in range(100)], outcomes.record)
+    assert {outcome.kind for _, outcome in outcomes.wait_for(100)} == {OutcomeKind.DELIVERED}
+    transport.close()
+    receiver.close()
+    assert receiver.connections == 100
+    assert len(os.listdir("/proc/self/fd")) <= before

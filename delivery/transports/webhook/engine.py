@@ -175,8 +175,16 @@ class Engine:
         for curl in good:
             self._retire(curl, 0, "", now)
         for curl, code, detail in bad:
-            self._retire(curl, code, detail, now)
+            if self._busy[curl].met_a_stale_connection(code):
+                self._repeat(curl)
+            else:
+                self._retire(curl, code, detail, now)
         return bool(good or bad)
+
+    def _repeat(self, curl: pycurl.Curl) -> None:
+        self._multi.remove_handle(curl)
+        self._busy[curl].renew()
+        self._multi.add_handle(curl)
 
     def _retire(self, curl: pycurl.Curl, code: int, detail: str, now: float) -> None:
         handle = self._busy.pop(curl)

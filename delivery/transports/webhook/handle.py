@@ -60,6 +60,7 @@ class Handle:
         "_body_bytes",
         "_connect_timeout_s",
         "_header_lines",
+        "_is_fresh",
         "_policy",
         "_refusals",
         "_timeout_s",
@@ -82,6 +83,7 @@ class Handle:
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._refusals: list[str] = []
+        self._is_fresh = False
         self.started_at = 0.0
         self.curl = pycurl.Curl()
         self._configure(options)
@@ -111,6 +113,7 @@ class Handle:
         """Make the handle ready to send `message`; sets only what changed."""
         self.started_at = time.time()
         self._clear()
+        self._set_fresh(False)
         setopt = self.curl.setopt
         if message.url != self._url:
             setopt(pycurl.URL, message.url)
@@ -122,6 +125,27 @@ class Handle:
         header_lines.append("Expect:")  # no 100-continue
         setopt(pycurl.HTTPHEADER, header_lines)
         setopt(pycurl.POSTFIELDS, message.body)
+
+    def met_a_stale_connection(self, curl_error: int) -> bool:
+        """True when a kept connection turned out closed and not a byte came back: the receiver most likely saw nothing.
+
+        It is common, as servers drop idle connections when they like, and waiting for a retry would cost seconds.
+        """
+        if curl_error not in STALE_ERRORS or self._header_lines or self._is_fresh:
+            return False
+        return bool(self.curl.getinfo(pycurl.NUM_CONNECTS) == 0)
+
+    def renew(self) -> None:
+        """Make the same request again, on a new connection and within what is left of its deadline."""
+        left_s = self.started_at + self._timeout_s - time.time()
+        self._set_fresh(True)
+        self.curl.setopt(pycurl.TIMEOUT_MS, max(int(left_s * 1000), 1))
+        self._timeout_s = 0.0  # so that the next message sets its own
+
+    def _set_fresh(self, fresh: bool) -> None:
+        if fresh is not self._is_fresh:
+            self.curl.setopt(pycurl.FRESH_CONNECT, int(fresh))
+            self._is_fresh = fresh
 
     def _clear(self) -> None:
         self._header_lines.clear()
@@ -196,14 +220,17 @@ class Handle:
             return f"the address is not allowed: {'; '.join(self._refusals)}"[:MAX_DETAIL_CHARS]
         words = ERROR_WORDS.get(error_kind, "")
         if error_kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECT_TIMEOUT):
-            return words.format(self._timeout_s if error_kind is ErrorKind.TIMEOUT else self._connect_limit_s())
+            return words.format(self._limit_s(error_kind))
         return f"{words}: {detail[:MAX_DETAIL_CHARS]}" if error_kind in DETAILED else words
 
-    def _connect_limit_s(self) -> float:
-        return min(self._timeout_s, self._connect_timeout_s)
+    def _limit_s(self, error_kind: ErrorKind) -> float:
+        timeout_s = self.parcel.message.timeout_s
+        return timeout_s if error_kind is ErrorKind.TIMEOUT else min(timeout_s, self._connect_timeout_s)
 
 
 CURLE_WEIRD_SERVER_REPLY = 8  # pycurl has no name for it
+
+STALE_ERRORS = frozenset({pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR})
 
 ERROR_KINDS = {
     pycurl.E_COULDNT_RESOLVE_HOST: ErrorKind.DNS,
