@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from csp.constants import NONE, SELF
@@ -99,8 +100,8 @@ KAFKA_CONSUMER_GROUP = env.text("KAFKA_CONSUMER_GROUP", "event-center")
 
 # --- Delivery ---------------------------------------------------------------------------------------------------------
 WEBHOOK_ALLOWED_CIDRS = env.networks("WEBHOOK_ALLOWED_CIDRS")
-WEBHOOK_MAX_IN_FLIGHT = env.integer("WEBHOOK_MAX_IN_FLIGHT", 256, 1, 10_000)
-WEBHOOK_MAX_IN_FLIGHT_PER_ENDPOINT = env.integer("WEBHOOK_MAX_IN_FLIGHT_PER_ENDPOINT", 32, 1, 10_000)
+WEBHOOK_MAX_IN_FLIGHT = env.integer("WEBHOOK_MAX_IN_FLIGHT", 256, 1, 400)
+WEBHOOK_MAX_IN_FLIGHT_PER_ENDPOINT = env.integer("WEBHOOK_MAX_IN_FLIGHT_PER_ENDPOINT", 32, 1, 400)
 WEBHOOK_CA_BUNDLE = env.text("WEBHOOK_CA_BUNDLE", "")
 # A claimed dispatch is free for another worker after this; the start-up check holds it above the longest send.
 DISPATCH_LEASE_S = env.integer("DISPATCH_LEASE_S", 25, 5, 600)
@@ -126,7 +127,9 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BEAT_SCHEDULE_FILENAME = env.text("CELERY_BEAT_SCHEDULE_FILENAME", "/tmp/event-center-beat")
+CELERY_BEAT_SCHEDULE_FILENAME = env.text(
+    "CELERY_BEAT_SCHEDULE_FILENAME", str(Path(tempfile.gettempdir()) / "event-center-beat")
+)
 
 # --- Web --------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

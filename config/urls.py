@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
+from delivery.metrics import metrics
 from eventcenter.health_views import healthz, readyz
 
+admin.site.site_header = admin.site.site_title = "Event Center"
+admin.site.index_title = "Administration"
+
 urlpatterns = [
+    path("", include("delivery.console.urls")),
+    path("sign-in", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("sign-out", LogoutView.as_view(), name="logout"),
     path("internal/events/", include("eventcenter.urls")),
     path("admin/", admin.site.urls),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
 ]

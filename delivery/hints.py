@@ -21,7 +21,7 @@ def publish(hints: Sequence[Hint]) -> None:
     if not hints:
         return
     try:
-        with current_app.amqp.producer_pool.acquire(block=True, timeout=2) as producer, producer.batch():
+        with current_app.amqp.producer_pool.acquire(block=True, timeout=2) as producer, producer.batch():  # type: ignore[attr-defined]  # kombu 5.7, newer than its stubs
             for hint in hints:
                 current_app.send_task(
                     TASK,

@@ -25,6 +25,7 @@ from eventcenter.standardwebhooks import (
 
 logger = logging.getLogger(__name__)
 
+SIGNING_HEADERS = (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
 USED_NOTED_EVERY_S = 60
 
 
@@ -47,9 +48,9 @@ class PublishSignature(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Publisher, None]:
         key = self._key(request.headers.get("x-publish-key", ""))
         try:
-            secret = decode_secret(unseal(key.sealed_secret, PublishKey.SECRET_PURPOSE))
-            sent = [request.headers.get(name) for name in (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)]
-            verify([secret], *sent, request.body, now=time.time())
+            secret = decode_secret(unseal(bytes(key.sealed_secret), PublishKey.SECRET_PURPOSE))
+            msg_id, timestamp, signature = (request.headers.get(name) for name in SIGNING_HEADERS)
+            verify([secret], msg_id, timestamp, signature, request.body, now=time.time())
         except VerificationError as error:
             logger.warning("publish.signature_refused", extra={"key_id": key.key_id, "fault": error.fault.value})
             raise _refusal(str(error)) from None

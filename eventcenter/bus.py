@@ -7,10 +7,12 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from django.conf import settings
 from django.db import Error, connection
 
@@ -28,7 +30,7 @@ EVENT_ID_HEADER = "ce_" + EVENT_ID_ATTRIBUTE
 KafkaHeaders = Sequence[tuple[str, bytes]]
 
 
-def kafka_config(**more: object) -> dict[str, object]:
+def kafka_config(**more: object) -> dict[str, Any]:
     """What every client of ours shares. librdkafka's own log lines go through Python's logging."""
     return {
         "bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS,
@@ -140,7 +142,7 @@ def produce_and_wait(
             taken.append(event_id)
 
     for event_id, key, headers, value in messages:
-        full = [*headers, (EVENT_ID_HEADER, event_id.hex.encode())]
+        full: list[tuple[str, str | bytes | None]] = [*headers, (EVENT_ID_HEADER, event_id.hex.encode())]
         producer.produce(
             settings.KAFKA_EVENTS_TOPIC, key=key, value=value, headers=full, on_delivery=partial(note, event_id)
         )

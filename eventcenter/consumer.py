@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.conf import settings
@@ -160,6 +161,10 @@ def _stored_positions(places: Iterable[Place]) -> dict[Place, int]:
 
 def _bus_message(message: Message) -> BusMessage:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
-    assert topic is not None and partition is not None and offset is not None
-    headers = message.headers() or []
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    headers = cast(
+        list[tuple[str, bytes | None]], message.headers() or []
+    )  # librdkafka gives bytes, its stubs say more
     return BusMessage(topic, partition, offset, message.key(), headers, message.value() or b"")

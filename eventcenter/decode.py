@@ -36,7 +36,7 @@ class Rejection:
 
     def headers(self) -> list[list[str]]:
         """As JSON can hold them: a value that is not UTF-8 text is base64 behind "base64:"."""
-        return [[name, _header_text(value or b"")] for name, value in self.message.headers]
+        return [[name.replace("\0", "\ufffd"), _header_text(value or b"")] for name, value in self.message.headers]
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,12 @@ class Followed(Generic[T]):
         self._checked_at = float("-inf")
         return self.get()
 
+    def forget(self) -> None:
+        """As if never loaded."""
+        with self._lock:
+            self._value = self._revision = None
+            self._checked_at = self._loaded_at = float("-inf")
+
     def _refresh_if_due(self) -> None:
         if time.monotonic() - self._checked_at < CHECK_EVERY_S:
             return

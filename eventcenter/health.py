@@ -64,6 +64,12 @@ def check_heartbeats() -> str:
     return f"silent: {', '.join(silent)}" if silent else ""
 
 
+def forget_clients() -> None:
+    """Drop the kept client, e.g. after the broker's address changed."""
+    global _admin
+    _admin = None
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     "database": check_database,
     "redis": check_redis,

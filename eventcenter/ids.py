@@ -1,4 +1,4 @@
-"""UUIDv7 (RFC 9562): time-ordered ids, so that a time window is an id range and a day of rows is a partition. Pure but for `new_id`."""
+"""UUIDv7 (RFC 9562): time-ordered ids: a time window is an id range, a day of rows a partition. Pure but for `new_id`."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+import msgspec
 from rest_framework.request import Request
 
 from eventcenter.envelope import (
@@ -15,6 +16,7 @@ from eventcenter.envelope import (
     parse_batch,
     parse_binary,
     parse_structured,
+    parse_traceparent,
 )
 from eventcenter.problems import FieldError, Problem
 from eventcenter.publishing import find_problems
@@ -22,6 +24,8 @@ from eventcenter.schemas import SchemaSet
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
 MAX_BATCH_EVENTS = 1_000
+# Well below the 1 MB that Kafka takes in one message by default; CloudEvents asks consumers for 64 KiB at least.
+MAX_EVENT_BYTES = 512 * 1024
 MAX_ERRORS_TOLD = 100  # enough to mend a batch by; a hostile one does not get a longer answer than its own size
 
 
@@ -46,6 +50,7 @@ def read_events(request: Request, tenant: str, schemas: SchemaSet) -> list[Envel
     batch = media_type == BATCH_CONTENT_TYPE
     if len(envelopes) > MAX_BATCH_EVENTS:
         raise _too_large(f"The batch has {len(envelopes)} events; at most {MAX_BATCH_EVENTS} are taken.")
+    _refuse_large_events(envelopes, batch)
     _refuse_unknown_types(envelopes, schemas, batch)
     _refuse_wrong_fields(envelopes, tenant, schemas, batch)
     return envelopes
@@ -55,15 +60,30 @@ def _parse(media_type: str, request: Request) -> list[Envelope]:
     if media_type == BATCH_CONTENT_TYPE:
         return parse_batch(request.body)
     if media_type == STRUCTURED_CONTENT_TYPE:
-        return [parse_structured(request.body)]
+        return [_with_trace(parse_structured(request.body), request)]
     if "ce-specversion" in request.headers:
-        return [parse_binary(request.headers, request.body)]
+        return [_with_trace(parse_binary(request.headers, request.body), request)]
     taken = f"{STRUCTURED_CONTENT_TYPE}, {BATCH_CONTENT_TYPE}, or any type with ce-* headers (binary mode)"
     raise Problem(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "unsupported-media-type",
         f"Got {media_type or 'no media type'!r}; takes {taken}.",
     )
+
+
+def _with_trace(envelope: Envelope, request: Request) -> Envelope:
+    """A lone event without a trace of its own belongs to the request's (W3C Trace Context)."""
+    trace = parse_traceparent(request.headers.get("traceparent"))
+    return msgspec.structs.replace(envelope, traceparent=trace) if trace and not envelope.traceparent else envelope
+
+
+def _refuse_large_events(envelopes: list[Envelope], batch: bool) -> None:
+    message = f"has more than {MAX_EVENT_BYTES} bytes"
+    large = [index for index, envelope in enumerate(envelopes) if len(envelope.data) > MAX_EVENT_BYTES]
+    if large:
+        errors = [FieldError("data", message, index if batch else None) for index in large]
+        detail = "An event's data is too large; nothing was accepted."
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", detail, errors[:MAX_ERRORS_TOLD])
 
 
 def _refuse_unknown_types(envelopes: list[Envelope], schemas: SchemaSet, batch: bool) -> None:

@@ -99,7 +99,7 @@ class Event(models.Model):
 
 
 class ConsumerOffset(models.Model):
-    """The next offset to read of one partition: moved by compare-and-set inside the ingest transaction, the truth over Kafka's."""
+    """The next offset to read of one partition, the truth over Kafka's: moved by compare-and-set in the ingest transaction."""
 
     topic = models.CharField(max_length=249)
     partition = models.IntegerField()

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from eventcenter import registry
-from eventcenter.authentication import PublishSignature, Publisher
+from eventcenter.authentication import Publisher, PublishSignature
 from eventcenter.envelope import BATCH_CONTENT_TYPE, STRUCTURED_CONTENT_TYPE
 from eventcenter.intake import read_events, refuse_oversize
 from eventcenter.publishing import publish

@@ -88,7 +88,7 @@ class EndpointAdmin(AuditedAdmin[Endpoint]):
     noun = "endpoint"
     audit_values = ("slug", "name", "content_mode", "timeout_s", "lane")
     form = EndpointForm
-    list_display = ("slug", "tenant", "name", "url", "content_mode", "state", "secret_age", "managed_by")
+    list_display = ("slug", "tenant", "url", "state", "secret_age", "managed_by")
     list_select_related = ("tenant",)
     list_filter = ("state", "tenant", "managed_by")
     search_fields = ("slug", "name", "url", "tenant__slug")

@@ -73,7 +73,7 @@ def _load_delivery_settings() -> DeliverySettings:
 
 def _opened(secret: EndpointSecret) -> list[bytes]:
     try:
-        return [decode_secret(unseal(secret.sealed_secret, EndpointSecret.SECRET_PURPOSE))]
+        return [decode_secret(unseal(bytes(secret.sealed_secret), EndpointSecret.SECRET_PURPOSE))]
     except (UnsealError, ValueError) as error:
         logger.error("secret.unreadable", extra={"endpoint_id": secret.endpoint_id, "why": str(error)})
         return []
@@ -100,7 +100,7 @@ def open_headers(row: Endpoint) -> tuple[tuple[str, str], ...]:
     if not row.sealed_headers:
         return ()
     try:
-        pairs = json.loads(unseal(row.sealed_headers, Endpoint.HEADERS_PURPOSE))
+        pairs = json.loads(unseal(bytes(row.sealed_headers), Endpoint.HEADERS_PURPOSE))
     except UnsealError as error:
         logger.error("headers.unreadable", extra={"endpoint_id": row.pk, "why": str(error)})
         return ()

@@ -109,7 +109,7 @@ class Bench:
         """Until the sink has `expected` distinct deliveries, or none came for GIVE_UP_S."""
         seen, moved_at, told_at = -1, time.monotonic(), time.monotonic()
         while True:
-            stats = requests.get(f"{self.sink}/stats", timeout=30).json()
+            stats: dict[str, Any] = requests.get(f"{self.sink}/stats", timeout=30).json()
             if stats["unique"] != seen:
                 seen, moved_at = stats["unique"], time.monotonic()
             if seen >= expected or time.monotonic() - moved_at > GIVE_UP_S:
@@ -140,7 +140,11 @@ def make_tenant(slug: str, url: str, fan_out: int) -> None:
 
 def publish(tenant: str, events: int, rate: float) -> int:
     """Write events to the topic as a pipeline would; `rate` 0: as fast as Kafka takes them. Returns how many it took."""
-    producer = Producer(kafka_config(acks="all", **{"linger.ms": 2, "compression.type": "zstd", "queue.buffering.max.messages": 200_000}))
+    producer = Producer(
+        kafka_config(
+            acks="all", **{"linger.ms": 2, "compression.type": "zstd", "queue.buffering.max.messages": 200_000}
+        )
+    )
     taken = 0
 
     def note(error: object, _: object) -> None:
@@ -153,7 +157,11 @@ def publish(tenant: str, events: int, rate: float) -> int:
         while True:
             try:
                 producer.produce(
-                    settings.KAFKA_EVENTS_TOPIC, value=value, key=partition_key(event), headers=headers, on_delivery=note
+                    settings.KAFKA_EVENTS_TOPIC,
+                    value=value,
+                    key=partition_key(event),
+                    headers=[*headers],
+                    on_delivery=note,
                 )
                 break
             except BufferError:

@@ -5,7 +5,6 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-
 # Partitioned by day on the delivery's id (its event's millisecond and a hash). No status stands in an index or its
 # predicate and pages keep room: the usual life of a row, one insert and one update, stays HOT (no index is touched).
 DELIVERY_SQL = """

@@ -93,14 +93,15 @@ class Recorder:
         """A database that is away for a moment costs nothing but time: what was sent must be recorded, or is sent again."""
         while True:
             try:
-                return self._record(items, empties)
+                self._record(items, empties)
+                return
             except (OperationalError, InterfaceError):
                 logger.exception("recorder.database_lost", extra={"waiting": len(items)})
                 connection.close()
                 time.sleep(AFTER_ERROR_S)
             except DatabaseError:
                 logger.exception("recorder.group_refused", extra={"deliveries": [str(h.loaded.id) for h, _ in items]})
-                return
+                return None
 
     def _record(self, items: list[Item], empties: list[Batch]) -> None:
         now = timezone.now()

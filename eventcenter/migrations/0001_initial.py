@@ -3,9 +3,9 @@ from __future__ import annotations
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import eventcenter.ids
 from django.db import migrations, models
 
+import eventcenter.ids
 
 # Partitioned by day on the UUIDv7 id. The default partition takes what no day takes, so that ingest never fails for want
 # of a day; eventcenter.partitions makes the days and moves rows out of the default one.

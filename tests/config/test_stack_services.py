@@ -17,7 +17,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from config.stack.child import wait_until
 from config.stack.errors import PartFailed, StackError
+from config.stack.postgres import DISTRIBUTION, PACKAGE, _copied
 from config.stack.processes import ROOT
+from config.stack.service import package_directory
 from config.stack.services import Services
 
 WAIT_S = 20.0
@@ -54,16 +56,16 @@ def test_every_service_answers_when_started(services: Services) -> None:
 
 def test_services_listen_on_loopback_only(services: Services) -> None:
     listening = {
-        connection.laddr.ip
+        connection.laddr.ip.removeprefix("::ffff:")  # how Java shows an IPv4 address
         for part in services.parts.values()
-        for connection in psutil.Process(part.child.pid).net_connections()
+        for connection in psutil.Process(part.pid).net_connections()
         if connection.status == psutil.CONN_LISTEN
     }
     assert listening == {"127.0.0.1"}
 
 
 def test_postgres_does_not_run_as_root(services: Services) -> None:
-    assert 0 not in psutil.Process(services.postgres.child.pid).uids()
+    assert 0 not in psutil.Process(services.postgres.pid).uids()
 
 
 @pytest.mark.parametrize("name", ["postgres", "valkey", "kafka"])
@@ -77,6 +79,7 @@ def test_service_comes_back_on_its_port_when_killed(services: Services, name: st
     part.probe()
 
 
+@pytest.mark.kafka
 def test_acknowledged_messages_stay_when_kafka_is_killed(services: Services) -> None:
     create_topic(services, "kept")
     producer = Producer({"bootstrap.servers": services.env["KAFKA_BOOTSTRAP_SERVERS"], "acks": "all", "log_level": 0})
@@ -183,3 +186,10 @@ def test_secrets_are_private_and_kept(tmp_path: Path) -> None:
     assert second.secrets["SECRET_KEY"] == kept["SECRET_KEY"]
     assert second.secrets["ENCRYPTION_KEYS"] != kept["ENCRYPTION_KEYS"]
     second.stop()
+
+
+def test_copied_programs_find_their_libraries(tmp_path: Path) -> None:
+    copy = _copied(package_directory(PACKAGE, DISTRIBUTION), tmp_path)
+    for program in ("postgres", "initdb"):
+        subprocess.run([copy / "bin" / program, "--version"], check=True, capture_output=True)
+    assert _copied(package_directory(PACKAGE, DISTRIBUTION), tmp_path) == copy

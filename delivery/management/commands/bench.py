@@ -76,13 +76,6 @@ def run_in_own_topic(arguments: list[str]) -> int:
 
 
 def run_in_own_stack(arguments: list[str]) -> int:
-    """With embedded services, made for this run and removed after it."""
-    from config.stack.services import Services  # a development dependency, only where no services are configured
-
-    with tempfile.TemporaryDirectory(prefix="event-center-bench-") as directory:
-        sys.stderr.write("starting embedded PostgreSQL, Valkey and Kafka endpoint\n")
-        with Services(Path(directory) / "stack", keep=False) as services:
-            pids = {"postgres": services.postgres.pid, "valkey": services.valkey.pid, "kafka": services.kafka.pid}
-            env = {**os.environ, **services.env}
-            env["BENCH_SERVICE_PIDS"] = ",".join(f"{name}:{pid}" for name, pid in pids.items())
-            return subprocess.run([*MANAGE, "bench", *arguments], env=env, check=False).returncode  # noqa: S603
+    """The same command again, with embedded services that are made for it and removed after it."""
+    with_services = [sys.executable, "-m", "config.stack", "exec", "--", *MANAGE, "bench", *arguments]
+    return subprocess.run(with_services, cwd=settings.BASE_DIR, check=False).returncode  # noqa: S603

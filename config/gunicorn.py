@@ -1,0 +1,34 @@
+"""How gunicorn serves the web process; every choice a deployment has is an environment variable."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from prometheus_client import multiprocess
+
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 (nothing of ours is named there; gunicorn makes and unlinks its own file)
+
+# Loopback unless told otherwise; an image that must be reached from outside sets WEB_HOST=0.0.0.0.
+bind = f"{os.environ.get('WEB_HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_WORKERS", "2"))
+threads = int(os.environ.get("WEB_THREADS", "8"))
+timeout = 30
+graceful_timeout = 5
+keepalive = 30
+# Workers touch a file as their sign of life: in memory, so that a slow disk is not taken for a dead worker.
+worker_tmp_dir = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
+# Requests are counted by metrics; a log line each costs more than it tells.
+accesslog = "-" if os.environ.get("WEB_ACCESS_LOG") else None
+errorlog = "-"
+
+
+class Worker(Protocol):
+    pid: int
+
+
+def child_exit(server: object, worker: Worker) -> None:
+    """Forgets the gauges of a worker that ended, as prometheus_client asks for in its multiprocess mode."""
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

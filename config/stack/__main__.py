@@ -1,0 +1,60 @@
+"""`python -m config.stack run` starts everything; `reset` removes its data. PORT and STACK_DIR are read from the
+environment. `exec -- COMMAND` runs a command with services of its own, which are removed when it ends."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from config.stack.errors import StackError
+from config.stack.parent import end_with_parent
+from config.stack.run import Run
+from config.stack.services import Services
+
+DEFAULT_PORT = "8000"
+PORTS_ALLOWED = range(1, 65_536)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(prog="python -m config.stack", description=__doc__)
+    options.add_argument("command", choices=("run", "reset", "exec"))
+    options.add_argument("--with-parent", action="store_true", help="end when the process that started this one ends")
+    options.add_argument("argv", nargs="*", metavar="COMMAND", help="for exec, behind --")
+    given = options.parse_args()
+    directory = Path(os.environ.get("STACK_DIR") or ".stack")
+    if given.with_parent:
+        end_with_parent()
+    try:
+        if given.command == "run":
+            Run(directory, _port(os.environ.get("PORT") or DEFAULT_PORT))()
+        elif given.command == "exec":
+            sys.exit(with_own_services(given.argv))
+        elif directory.exists():
+            Services(directory, keep=False).stop()
+    except StackError as error:
+        print(f"\nevent-center: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def with_own_services(argv: list[str]) -> int:
+    """Runs `argv`; BENCH_SERVICE_PIDS tells it whose CPU is the services'. Returns its exit code."""
+    directory = Path(tempfile.mkdtemp(prefix="event-center-"))
+    with Services(directory, keep=False, progress=lambda line: print(line, file=sys.stderr)) as services:
+        parts = {part.name: part.pid for part in services.parts.values()}
+        pids = ",".join(f"{name}:{pid}" for name, pid in parts.items())
+        env = {**os.environ, **services.env, "BENCH_SERVICE_PIDS": pids}
+        return subprocess.run(argv, env=env, check=False).returncode
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) in PORTS_ALLOWED:
+        return int(text)
+    raise StackError(f"PORT is {text!r}; it takes a number from 1 to {PORTS_ALLOWED.stop - 1}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+// What a page cannot do without script: polling by how closely it is watched, copying, marking new rows.
+"use strict";
+
+document.documentElement.classList.add("js");
+
+const WATCHED_MS = 2000;
+const HIDDEN_MS = 30000;
+let timer = 0;
+let knownRows = new Set();
+let openDetails = [];
+
+const live = () => document.getElementById("live");
+const rowsOf = (part) => Array.from(part ? part.querySelectorAll("[data-row]") : []);
+
+function schedule() {
+  clearTimeout(timer);
+  timer = setTimeout(poll, document.hidden ? HIDDEN_MS : WATCHED_MS);
+}
+
+// Text that somebody is selecting must not be taken from under the pointer.
+function isBeingSelected(part) {
+  const selection = document.getSelection();
+  return selection.toString() !== "" && part.contains(selection.anchorNode);
+}
+
+function poll() {
+  const part = live();
+  if (part && part.hasAttribute("data-poll") && !isBeingSelected(part)) htmx.trigger(part, "poll");
+  schedule();
+}
+
+document.addEventListener("visibilitychange", () => (document.hidden ? schedule() : poll()));
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.target.id !== "live") return;
+  knownRows = new Set(rowsOf(live()).map((row) => row.dataset.row));
+  openDetails = Array.from(live().querySelectorAll("details[open]"), (item) => item.id);
+});
+
+document.addEventListener("htmx:afterSwap", (event) => {
+  const part = live();
+  if (event.detail.requestConfig.target.id !== "live" || !part) return;
+  openDetails.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
+  rowsOf(part).forEach((row) => row.classList.toggle("new", !knownRows.has(row.dataset.row)));
+});
+
+for (const name of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
+  document.addEventListener(name, () => {
+    const word = live()?.querySelector(".live-word");
+    if (!word) return;
+    word.textContent = "No answer; trying again";
+    word.closest(".liveness").classList.add("lost");
+  });
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button.copy");
+  if (!button) return;
+  const source = button.dataset.copyFrom;
+  const text = source ? document.getElementById(source).textContent : button.dataset.copy;
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Not allowed";
+  }
+  setTimeout(() => (button.textContent = label), 1500);
+});
+
+schedule();
