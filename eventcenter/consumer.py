@@ -165,6 +165,6 @@ def _bus_message(message: Message) -> BusMessage:
     assert partition is not None
     assert offset is not None
     headers = cast(
-        list[tuple[str, bytes | None]], message.headers() or []
+        "list[tuple[str, bytes | None]]", message.headers() or []
     )  # librdkafka gives bytes, its stubs say more
     return BusMessage(topic, partition, offset, message.key(), headers, message.value() or b"")

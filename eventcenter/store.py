@@ -95,7 +95,7 @@ RETURNING event_id
 INSERT_EVENTS: LiteralString = """
 INSERT INTO eventcenter_event (id, tenant_id, type, source, subject, producer_id, time, tags, traceparent,
     idempotency_key, body, kafka_partition, kafka_offset, ingested_at)
-SELECT id, tenant_id, type, source, subject, producer_id, time, string_to_array(nullif(tags, ''), ','), traceparent,
+SELECT id, tenant_id, type, source, subject, producer_id, time, string_to_array(tags, ','), traceparent,
     idempotency_key, body, kafka_partition, kafka_offset, now()
 FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::text[],
     %b::text[], %b::text[], %b::bytea[], %b::integer[], %b::bigint[])

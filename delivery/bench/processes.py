@@ -74,6 +74,14 @@ class Fleet:
         assert part.process.stdout is not None
         return f"http://127.0.0.1:{json.loads(part.process.stdout.readline())['port']}"
 
+    def start_web(self, port: int) -> Part:
+        """Serves on 127.0.0.1:`port`; it is up when /healthz answers."""
+        self.env |= {"PORT": str(port)}
+        return self.start("web", [sys.executable, "-m", "gunicorn", "config.wsgi", "-c", "config/gunicorn.py"])
+
+    def start_relay(self) -> Part:
+        return self.start("relay", [*MANAGE, "relay_outbox"])
+
     def start_consumer(self, name: str = "consumer") -> Part:
         return self.start(name, [*MANAGE, "consume_events"])
 

@@ -13,17 +13,11 @@ from django.views.generic import View
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
-from audit.trail import Actor
-
 
 def htmx_of(request: HttpRequest) -> HtmxDetails:
     details = request.htmx  # type: ignore[attr-defined]
     assert isinstance(details, HtmxDetails)
     return details
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    return Actor.of_user(request.user, request.META.get("REMOTE_ADDR", ""))
 
 
 class ConsoleView(AccessMixin, View):

@@ -9,7 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
-from delivery.console.access import ConsoleView, actor_of, htmx_of
+from audit.audited_admin import actor_of
+from delivery.console.access import ConsoleView, htmx_of
 from delivery.console.detail import pretty_event, timeline, trace_id
 from delivery.console.filters import DeliveryFilter, clean_query
 from delivery.console.paging import Cursor, capped_count, page_of

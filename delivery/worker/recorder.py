@@ -101,7 +101,7 @@ class Recorder:
                 time.sleep(AFTER_ERROR_S)
             except DatabaseError:
                 logger.exception("recorder.group_refused", extra={"deliveries": [str(h.loaded.id) for h, _ in items]})
-                return None
+                return
 
     def _record(self, items: list[Item], empties: list[Batch]) -> None:
         now = timezone.now()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import logging
 
-from django.db import DatabaseError, DataError, InterfaceError, OperationalError
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
 from django.utils import timezone
 
 from delivery.ingest import ingest, set_aside
@@ -54,7 +54,7 @@ class Command(WorkerCommand):
         for message in messages:
             try:
                 self.ingest([message])
-            except DataError as error:
+            except (DataError, IntegrityError) as error:
                 self.consumer.committed(set_aside(message, str(error), self.consumer.commit_positions))
 
     def ingest(self, messages: list[BusMessage]) -> None:
