@@ -98,6 +98,9 @@ KAFKA_REPLICATION_FACTOR = env.integer("KAFKA_REPLICATION_FACTOR", 1, 1, 9)
 KAFKA_EVENTS_RETENTION_HOURS = env.integer("KAFKA_EVENTS_RETENTION_HOURS", 168, 1, 100_000)
 KAFKA_CONSUMER_GROUP = env.text("KAFKA_CONSUMER_GROUP", "event-center")
 
+# Static membership: a consumer that comes back under its name takes its partitions over at once. One name a process.
+KAFKA_CONSUMER_INSTANCE = env.text("KAFKA_CONSUMER_INSTANCE", "")
+
 # --- Delivery ---------------------------------------------------------------------------------------------------------
 WEBHOOK_ALLOWED_CIDRS = env.networks("WEBHOOK_ALLOWED_CIDRS")
 WEBHOOK_MAX_IN_FLIGHT = env.integer("WEBHOOK_MAX_IN_FLIGHT", 256, 1, 400)

@@ -46,7 +46,7 @@ class BusConsumer:
     `rewind` after a failed transaction makes `read` give the same messages again.
     """
 
-    def __init__(self, topic: str, group: str) -> None:
+    def __init__(self, topic: str, group: str, instance: str = "") -> None:
         self._positions: dict[Place, int] = {}  # what PostgreSQL holds, as far as this process knows
         self._astray = False
         self._committed_to_kafka_at = time.monotonic()
@@ -62,6 +62,7 @@ class BusConsumer:
                     "heartbeat.interval.ms": 2_000,
                     "fetch.wait.max.ms": 50,
                     "queued.max.messages.kbytes": 32_768,
+                    **({"group.instance.id": instance} if instance else {}),
                 }
             )
         )
@@ -120,6 +121,8 @@ class BusConsumer:
         error = message.error()
         if error is None:
             return (message.topic(), message.partition()) in self._positions
+        if error.fatal():  # e.g. another process has taken our KAFKA_CONSUMER_INSTANCE: this client works no more
+            raise KafkaException(error)
         if error.code() != KafkaError._PARTITION_EOF:
             logger.warning("consumer.kafka_error", extra={"error": str(error)})
         return False
@@ -151,7 +154,7 @@ class BusConsumer:
 
 
 def consumer_of_events() -> BusConsumer:
-    return BusConsumer(settings.KAFKA_EVENTS_TOPIC, settings.KAFKA_CONSUMER_GROUP)
+    return BusConsumer(settings.KAFKA_EVENTS_TOPIC, settings.KAFKA_CONSUMER_GROUP, settings.KAFKA_CONSUMER_INSTANCE)
 
 
 def _stored_positions(places: Iterable[Place]) -> dict[Place, int]:

@@ -82,7 +82,9 @@ class Fleet:
     def start_relay(self) -> Part:
         return self.start("relay", [*MANAGE, "relay_outbox"])
 
-    def start_consumer(self, name: str = "consumer") -> Part:
+    def start_consumer(self, name: str = "consumer", instance: str = "consumer-1") -> Part:
+        """Under the same `instance` a new one takes a killed one's partitions over at once."""
+        self.env |= {"KAFKA_CONSUMER_INSTANCE": instance}
         return self.start(name, [*MANAGE, "consume_events"])
 
     def start_sweep(self) -> Part:

@@ -30,7 +30,8 @@ def runner() -> Runner:
         if _runner is None:
             check_lease()
             sys.setswitchinterval(SWITCH_INTERVAL_S)
-            _runner = Runner(make_transports(), Recorder())
+            recorder = Recorder()
+            _runner = Runner(make_transports(recorder.has_room), recorder)
         return _runner
 
 

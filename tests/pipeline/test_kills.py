@@ -18,7 +18,7 @@ from tests.waiting import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
-EVENTS = 60_000
+EVENTS = 80_000
 DUPLICATES_MOST = 0.002  # of all deliveries
 
 

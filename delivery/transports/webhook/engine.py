@@ -34,18 +34,33 @@ FAULT_PAUSE_S = 0.2
 CONNECTIONS_PER_IN_FLIGHT = 2
 # A name being resolved has no descriptor, nor does libcurl tell those above 1023: look again this soon.
 UNSEEN_WAIT_S = 0.01
+# While the gate is shut: how soon to try it again.
+GATE_WAIT_S = 0.003
+
+
+def always() -> bool:
+    """A gate that never shuts."""
+    return True
 
 
 class Engine:
     """`run` is the thread; `hand_over`, `stop` and `room_wanted` are for the others.
 
-    After a round that found `room_wanted` set, it is cleared and `tell_room` called.
+    After a round that found `room_wanted` set, it is cleared and `tell_room` called. While `may_start()` is false nothing
+    new is started; what is in flight goes on.
     """
 
-    def __init__(self, options: CurlOptions, limits: Limits, tell_room: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        options: CurlOptions,
+        limits: Limits,
+        tell_room: Callable[[], None],
+        may_start: Callable[[], bool] = always,
+    ) -> None:
         self._options = options
         self._limits = limits
         self._tell_room = tell_room
+        self._may_start = may_start
         self.room_wanted = False
         self._inbox: deque[tuple[Sequence[Message], Record, float]] = deque()
         self._asleep = False
@@ -109,7 +124,7 @@ class Engine:
             self._empty_inbox(now)
         if self._stop_at is not None:
             self._defer_all()
-        elif self._lanes.waiting:
+        elif self._lanes.waiting and self._may_start():
             self._start_ready(now)
         if self._busy:
             self._multi.perform()
@@ -140,7 +155,7 @@ class Engine:
             self._settle(parcel, deferred(ErrorKind.SHUTDOWN, "the sender is stopping", MIN_HOLD_S))
 
     def _start_ready(self, now: float) -> None:
-        while True:
+        while self._may_start():
             if not self._idle:
                 self._idle.append(Handle(self._options))
             ready = self._lanes.start_next(now)
@@ -203,6 +218,8 @@ class Engine:
         timeout_s = 0.0 if self._inbox else self._sleep_s()
         if unseen and (timeout_s is None or timeout_s > UNSEEN_WAIT_S):
             timeout_s = UNSEEN_WAIT_S
+        if self._lanes.waiting and not self._may_start() and (timeout_s is None or timeout_s > GATE_WAIT_S):
+            timeout_s = GATE_WAIT_S
         ready = poller.poll(None if timeout_s is None else timeout_s * 1000)
         self._asleep = False
         if any(fd == self._wake_fd for fd, _ in ready):

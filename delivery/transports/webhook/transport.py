@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from delivery.outcome import ErrorKind, Outcome, deferred
 from delivery.transports.base import Message, Record
-from delivery.transports.webhook.engine import Engine
+from delivery.transports.webhook.engine import Engine, always
 from delivery.transports.webhook.handle import CurlOptions
 from delivery.transports.webhook.lanes import MIN_HOLD_S, Limits
 
@@ -23,8 +23,12 @@ class WebhookTransport:
     `record` is called on the engine's thread, or on the caller's for what is refused at the door.
     """
 
-    def __init__(self, options: CurlOptions, limits: Limits | None = None) -> None:
+    def __init__(
+        self, options: CurlOptions, limits: Limits | None = None, may_start: Callable[[], bool] = always
+    ) -> None:
+        """`may_start` is asked on the engine's thread before each request: false while outcomes wait to be recorded."""
         self._options = options
+        self._may_start = may_start
         self.limits = limits or Limits()
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
@@ -71,7 +75,7 @@ class WebhookTransport:
 
     def _running_engine(self) -> Engine:
         if self._engine is None:
-            self._engine = Engine(self._options, self.limits, self._tell_room)
+            self._engine = Engine(self._options, self.limits, self._tell_room, self._may_start)
             self._thread = threading.Thread(target=self._engine.run, name="webhook-engine", daemon=True)
             self._thread.start()
         return self._engine
