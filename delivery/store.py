@@ -97,12 +97,9 @@ SELECT d.id, d.endpoint_id, d.subscription_id, d.status, d.attempts, d.tries, d.
 FROM delivery_delivery d JOIN eventcenter_event e ON e.id = d.event_id AND e.id >= %(floor)s AND e.id <= %(ceiling)s
 WHERE d.id = ANY(%(ids)s) AND d.id >= %(floor)s AND d.id <= %(ceiling)s AND d.status IN ('pending', 'retrying')
 """
-_BOUNDS: LiteralString = ", ".join(str(bound) for bound in LATENCY_BOUNDS_MS)
-_BUCKET_COUNTS: LiteralString = ", ".join(
-    f"count(*) FILTER (WHERE width_bucket(r.latency_ms, ARRAY[{_BOUNDS}]::float8[]) = {place})"
-    for place in range(len(LATENCY_BOUNDS_MS) + 1)
-)
-# Index: primary keys. A result counts only while its worker holds the dispatch and the delivery is open.
+_BOUNDS: LiteralString = "ARRAY[" + ", ".join(str(bound) for bound in LATENCY_BOUNDS_MS) + "]::float8[]"
+# Index: primary keys. A result counts only while its worker holds the dispatch and the delivery is open. One statement, so
+# that the usual group needs no transaction around it. Below 4,096 characters: longer ones psycopg parses at every call.
 RECORD: LiteralString = f"""
 WITH result AS (
     SELECT r.* FROM unnest(%b::uuid[], %b::bigint[], %b::integer[], %b::smallint[], %b::boolean[], %b::text[],
@@ -138,15 +135,17 @@ WITH result AS (
         count(*) FILTER (WHERE r.status = 'delivered'),
         count(*) FILTER (WHERE r.spends AND r.status <> 'delivered'), count(*) FILTER (WHERE r.spends AND m.attempts > 1),
         count(*) FILTER (WHERE r.status = 'dead'), count(*) FILTER (WHERE NOT r.spends),
-        ARRAY[{_BUCKET_COUNTS}], coalesce(sum(r.latency_ms), 0)
+        delivery_histogram(array_agg(r.latency_ms), {_BOUNDS}), coalesce(sum(r.latency_ms), 0)
     FROM result r JOIN moved m ON m.id = r.delivery_id GROUP BY m.endpoint_id, m.tenant_id ORDER BY m.endpoint_id
     ON CONFLICT (minute, endpoint_id, shard) DO UPDATE SET attempts = c.attempts + excluded.attempts,
         first_attempts = c.first_attempts + excluded.first_attempts,
         first_delivered = c.first_delivered + excluded.first_delivered, delivered = c.delivered + excluded.delivered,
         failed = c.failed + excluded.failed, retried = c.retried + excluded.retried, dead = c.dead + excluded.dead,
         deferred = c.deferred + excluded.deferred, latency_ms_sum = c.latency_ms_sum + excluded.latency_ms_sum,
-        latency_buckets = ARRAY(
-            SELECT a + b FROM unnest(c.latency_buckets, excluded.latency_buckets) WITH ORDINALITY AS t (a, b, n) ORDER BY n)
+        latency_buckets = delivery_add(c.latency_buckets, excluded.latency_buckets)
+), finished AS (
+    DELETE FROM delivery_dispatch x USING unnest(%b::bigint[], %b::integer[]) AS t (id, token)
+    WHERE x.id = t.id AND x.token = t.token
 )
 SELECT id FROM moved
 """
@@ -211,20 +210,23 @@ def load(ids: Sequence[UUID]) -> list[Loaded]:
         return [Loaded(*row) for row in found]
 
 
-def record(results: Sequence[ResultRow], worker: str, shard: int) -> set[UUID]:
-    """Write results; returns the deliveries that moved. The others were lost to a newer holder, or had ended."""
+def record(results: Sequence[ResultRow], finished: Sequence[tuple[int, int]], worker: str, shard: int) -> set[UUID]:
+    """Write results and delete the dispatches (id, token) that they finish.
+
+    Returns the deliveries that moved. The others were lost to a newer holder, or had ended.
+    """
     columns = [[getattr(row, name) for row in results] for name in ResultRow.__slots__]
     floor, ceiling = id_bounds([row.delivery_id for row in results])
-    return {row[0] for row in rows(RECORD, [*columns, floor, ceiling, worker, shard])}
+    return {row[0] for row in rows(RECORD, [*columns, floor, ceiling, worker, shard, *_pairs(finished)])}
 
 
 def renew(held: Sequence[tuple[int, int]], lease_s: float) -> set[int]:
     """(dispatch id, token) pairs → the ids that are still held, now for `lease_s` longer."""
-    return {row[0] for row in rows(RENEW, [lease_s, [d for d, _ in held], [t for _, t in held]])}
+    return {row[0] for row in rows(RENEW, [lease_s, *_pairs(held)])}
 
 
 def delete_dispatches(done: Sequence[tuple[int, int]]) -> None:
-    execute(DELETE_DISPATCHES, [[d for d, _ in done], [t for _, t in done]])
+    execute(DELETE_DISPATCHES, _pairs(done))
 
 
 def release_expired(most: int, lease_s: float) -> list[Hint]:
@@ -235,6 +237,10 @@ def release_expired(most: int, lease_s: float) -> list[Hint]:
 def take_due(most: int) -> list[UUID]:
     """Deliveries whose time has come, now the caller's to put into dispatches in the same transaction."""
     return [row[0] for row in rows(TAKE_DUE, [most])]
+
+
+def _pairs(held: Sequence[tuple[int, int]]) -> list[list[int]]:
+    return [[dispatch_id for dispatch_id, _ in held], [token for _, token in held]]
 
 
 _TIME_MASK = ~((1 << 80) - 1)

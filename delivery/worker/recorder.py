@@ -112,12 +112,17 @@ class Recorder:
         now = timezone.now()
         rows, retries = self._judge(items, now)
         done = self._finished([held for held, _ in items]) + empties
-        with transaction.atomic():
-            moved = store.record(rows, instance_name(), process_shard()) if rows else set()
-            to_publish = self._make_retries(retries, moved, now)
-            if done:
-                store.delete_dispatches([(batch.dispatch_id, batch.token) for batch in done])
-        hints.publish(to_publish)
+        finished = [(batch.dispatch_id, batch.token) for batch in done]
+        moved: set[UUID] = set()
+        if retries:
+            with transaction.atomic():
+                moved = store.record(rows, finished, instance_name(), process_shard())
+                to_publish = self._make_retries(retries, moved, now)
+            hints.publish(to_publish)
+        elif rows:
+            moved = store.record(rows, finished, instance_name(), process_shard())
+        else:
+            store.delete_dispatches(finished)
         self._forget(items, done)
         self._follow_up(items, moved)
 
