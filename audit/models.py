@@ -12,7 +12,7 @@ class AuditEntry(models.Model):
     """One change of state that a person, a key or the system caused. Written by `audit.trail.record` only.
 
     `digest` = SHA-256 over `previous` and the canonical JSON of the other fields (see audit.chain). The database refuses
-    UPDATE, DELETE and TRUNCATE on this table (migration 0001).
+    UPDATE, DELETE and TRUNCATE on this table (migration 0002).
     """
 
     chain = models.CharField(max_length=63, help_text="Tenant slug, or 'platform' for what belongs to no tenant.")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -58,7 +58,7 @@ class Env:
 
     def integer(self, name: str, default: int, least: int, most: int) -> int:
         value = self.text(name, str(default))
-        if value.lstrip("-").isdigit() and least <= int(value) <= most:
+        if re.fullmatch("-?[0-9]{1,18}", value) and least <= int(value) <= most:
             return int(value)
         raise ImproperlyConfigured(f"{name} is {value!r}; it takes a whole number from {least} to {most}.")
 
@@ -72,33 +72,42 @@ class Env:
             raise ImproperlyConfigured(f"{name}: {error}; it takes CIDRs, comma separated, e.g. 10.0.0.0/8.") from None
 
     def database(self, name: str, default: str) -> dict[str, object]:
-        """postgresql://user:password@host:port/name → the five keys that Django takes."""
-        url = urlsplit(self.text(name, default))
-        if url.scheme not in ("postgresql", "postgres") or not url.path.strip("/"):
-            raise ImproperlyConfigured(f"{name} takes postgresql://user:password@host:port/name.")
+        """postgresql://user:password@host:port/name → the five keys that Django takes. A query would be dropped in silence
+        (sslmode among it), so none is taken; libpq's own variables (PGSSLMODE …) say the rest."""
+        try:
+            url = urlsplit(self.text(name, default))
+            port = url.port
+        except ValueError:
+            url, port = urlsplit(""), None
+        if url.scheme not in ("postgresql", "postgres") or not url.path.strip("/") or url.query or url.fragment:
+            raise ImproperlyConfigured(
+                f"{name} takes postgresql://user:password@host:port/name; TLS and the like by PGSSLMODE etc."
+            )
         return {
             "NAME": unquote(url.path.strip("/")),
             "USER": unquote(url.username or ""),
             "PASSWORD": unquote(url.password or ""),
             "HOST": unquote(url.hostname or ""),
-            "PORT": str(url.port or ""),
+            "PORT": str(port or ""),
         }
 
     def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
         value = self.text(name, default)
-        if urlsplit(value).scheme not in schemes:
+        if not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
             raise ImproperlyConfigured(
                 f"{name} takes a URL that starts with {' or '.join(s + '://' for s in schemes)}."
             )
         return value
 
     def encryption_keys(self, name: str, default: str | None) -> tuple[tuple[str, bytes], ...]:
-        """`kid:base64` pairs, comma separated; 32 bytes each (AES-256); the first one encrypts, all decrypt."""
+        """`kid:base64` pairs, comma separated; 32 bytes each (AES-256); the first one encrypts, all decrypt by their kid."""
         pairs = [word.partition(":") for word in self.text(name, default).split(",")]
         try:
             keys = tuple((kid.strip(), base64.b64decode(key, validate=True)) for kid, _, key in pairs)
-        except binascii.Error:
+        except ValueError:
             keys = ()
-        if keys and all(kid and len(key) == 32 for kid, key in keys):
+        if keys and all(kid and len(key) == 32 for kid, key in keys) and len(dict(keys)) == len(keys):
             return keys
-        raise ImproperlyConfigured(f"{name} takes kid:base64 pairs, comma separated; each key is 32 bytes.")
+        raise ImproperlyConfigured(
+            f"{name} takes kid:base64 pairs, comma separated; each kid once, each key is 32 bytes."
+        )

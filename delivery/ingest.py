@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 
@@ -71,8 +72,8 @@ def _write(
 ) -> Ingested:
     fresh = _claim(candidates)
     inserted = store.insert_events([item.row for item in fresh]) if fresh else set()
-    events = [item for item in fresh if item.row.id in inserted]
-    taken = [_id_taken(item) for item in fresh if item.row.id not in inserted]
+    events, late = _parted(fresh, inserted)
+    taken = [_id_taken(item) for item in late]
     deliveries = _plan(events, routing)
     if deliveries:
         copy_deliveries(deliveries, now)
@@ -85,16 +86,32 @@ def _write(
 
 
 def _claim(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Those whose key is theirs to use, each key once. A key that stands in the batch under two ids is asked in rounds."""
-    waiting = {(item.digest, item.row.id): item for item in reversed(candidates)}
+    """Those whose key is theirs to use, each key once, the first in the batch before later ones.
+
+    A key that stands in the batch under two ids is asked in rounds.
+    """
+    waiting: dict[tuple[UUID, UUID], Candidate] = {}
+    for item in candidates:
+        waiting.setdefault((item.digest, item.row.id), item)
     won: list[Candidate] = []
     while waiting:
-        round_ = {digest: (digest, event_id) for digest, event_id in reversed(waiting)}
+        round_: dict[UUID, tuple[UUID, UUID]] = {}
+        for digest, event_id in waiting:
+            round_.setdefault(digest, (digest, event_id))
         claimed = store.claim_keys(list(round_.values()))
         won += [waiting[pair] for pair in round_.values() if pair[1] in claimed]
         for pair in round_.values():
             del waiting[pair]
     return won
+
+
+def _parted(fresh: Sequence[Candidate], inserted: set[UUID]) -> tuple[list[Candidate], list[Candidate]]:
+    """Those that were stored, and those whose id another event has: one in the table, or an earlier one of the batch."""
+    stored: dict[UUID, Candidate] = {}
+    for item in fresh:
+        if item.row.id in inserted:
+            stored.setdefault(item.row.id, item)
+    return list(stored.values()), [item for item in fresh if stored.get(item.row.id) is not item]
 
 
 def _plan(events: Sequence[Candidate], routing: RoutingTable) -> list[PlannedDelivery]:

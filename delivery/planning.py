@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from eventcenter.ids import derived_id
@@ -12,8 +12,9 @@ from subscriptions.matching import Route
 DISPATCH_DELIVERIES = 100  # design §7: 100–200 amortise the claim; more would make one worker's share too coarse
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedDelivery:
+class PlannedDelivery(NamedTuple):
+    """One delivery to be made."""
+
     id: UUID
     tenant_id: int
     event_id: UUID

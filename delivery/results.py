@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import orjson
 
 from delivery.outcome import Outcome, OutcomeKind
 from delivery.retry import Dead, NextTry, hold_until, next_attempt
@@ -67,19 +68,14 @@ def _verdict(
 
 def result_row(held: Held, outcome: Outcome, verdict: Verdict, now: datetime) -> ResultRow:
     """The row that delivery.store.record writes; texts are made fit for PostgreSQL, which holds no NUL."""
-    ended = verdict.status in (DeliveryStatus.DELIVERED, DeliveryStatus.DEAD)
     return ResultRow(
         delivery_id=held.loaded.id,
         dispatch_id=held.batch.dispatch_id,
         token=held.batch.token,
-        number=held.number,
-        spends=outcome.spends_attempt,
         status=verdict.status.value,
         next_attempt_at=verdict.retry_at,
         due_at=None if verdict.by_countdown else verdict.retry_at,
         held_reason=verdict.held_reason,
-        finished_at=now if ended else None,
-        dead_at=now if verdict.status is DeliveryStatus.DEAD else None,
         dead_reason=verdict.dead_reason,
         started_at=datetime.fromtimestamp(outcome.started_at, tz=UTC) if outcome.started_at else now,
         duration_ms=outcome.duration_ms,
@@ -87,10 +83,9 @@ def result_row(held: Held, outcome: Outcome, verdict: Verdict, now: datetime) ->
         status_code=outcome.status_code,
         error_kind=outcome.error_kind.value,
         error=outcome.error.replace("\0", ""),
-        response_headers=json.dumps(outcome.response_headers).replace("\\u0000", ""),
+        response_headers=orjson.dumps(outcome.response_headers).decode().replace("\\u0000", ""),
         response_body=outcome.response_body,
         remote_address=outcome.remote_address,
-        replay=held.replay,
         latency_ms=_latency_ms(held, verdict, now),
     )
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import LiteralString
+from typing import LiteralString, NamedTuple
 from uuid import UUID
 
 from delivery.counters import LATENCY_BOUNDS_MS
 from delivery.planning import PlannedDelivery
-from eventcenter.store import cursor, execute, rows
+from eventcenter.store import columns_of, cursor, execute, rows
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(NamedTuple):
     """What a Celery message carries, and the queue it goes to. `countdown_s` > 0: to be run that much later."""
 
     lane: str
@@ -32,8 +31,7 @@ class NewDispatch:
     not_before: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """One open delivery as a worker needs it: the delivery's own columns and its event's."""
 
     id: UUID
@@ -48,23 +46,21 @@ class Loaded:
     traceparent: str
 
 
-@dataclass(frozen=True, slots=True)
-class ResultRow:
-    """What one outcome makes of one delivery. The order of the fields is the order of RECORD's arrays."""
+class ResultRow(NamedTuple):
+    """What one outcome makes of one delivery. The order of the fields is the order of RECORD's arrays.
+
+    `outcome` "deferred" spends no attempt and leaves no attempt row.
+    """
 
     delivery_id: UUID
     dispatch_id: int
     token: int
-    number: int
-    spends: bool  # False: a deferral, no attempt row
     status: str
     next_attempt_at: datetime | None
     due_at: datetime | None
     held_reason: str
-    finished_at: datetime | None
-    dead_at: datetime | None
     dead_reason: str
-    started_at: datetime | None
+    started_at: datetime
     duration_ms: float
     outcome: str
     status_code: int | None
@@ -73,15 +69,13 @@ class ResultRow:
     response_headers: str  # JSON
     response_body: bytes
     remote_address: str
-    replay: bool
     latency_ms: float | None  # acceptance → 2xx, where it counts
 
 
-COPY_DELIVERIES: LiteralString = (
-    "COPY delivery_delivery (id, tenant_id, event_id, subscription_id, endpoint_id, round_at, due_at, held_reason)"
-    " FROM STDIN (FORMAT BINARY)"
-)
-DELIVERY_TYPES = ("uuid", "int8", "uuid", "int8", "int8", "timestamptz", "timestamptz", "text")
+COPY_DELIVERIES: LiteralString = """
+COPY delivery_delivery (id, tenant_id, event_id, subscription_id, endpoint_id, round_at) FROM STDIN (FORMAT BINARY)
+"""
+DELIVERY_TYPES = ("uuid", "int8", "uuid", "int8", "int8", "timestamptz")
 INSERT_DISPATCH: LiteralString = """
 INSERT INTO delivery_dispatch (lane, token, delivery_ids, not_before, claimed_by, lease_until, created_at)
 VALUES (%s, 0, %s, %s, '', coalesce(%s, now()) + make_interval(secs => %s), now()) RETURNING id
@@ -102,28 +96,29 @@ _BOUNDS: LiteralString = "ARRAY[" + ", ".join(str(bound) for bound in LATENCY_BO
 # that the usual group needs no transaction around it. Below 4,096 characters: longer ones psycopg parses at every call.
 RECORD: LiteralString = f"""
 WITH result AS (
-    SELECT r.* FROM unnest(%b::uuid[], %b::bigint[], %b::integer[], %b::smallint[], %b::boolean[], %b::text[],
-        %b::timestamptz[], %b::timestamptz[], %b::text[], %b::timestamptz[], %b::timestamptz[], %b::text[],
-        %b::timestamptz[], %b::float8[], %b::text[], %b::smallint[], %b::text[], %b::text[], %b::text[], %b::bytea[],
-        %b::text[], %b::boolean[], %b::float8[])
-        AS r (delivery_id, dispatch_id, token, number, spends, status, next_attempt_at, due_at, held_reason, finished_at,
-            dead_at, dead_reason, started_at, duration_ms, outcome, status_code, error_kind, error, response_headers,
-            response_body, remote_address, replay, latency_ms)
+    SELECT r.*, r.outcome <> 'deferred' AS spends FROM unnest(%b::uuid[], %b::bigint[], %b::integer[], %b::text[],
+        %b::timestamptz[], %b::timestamptz[], %b::text[], %b::text[], %b::timestamptz[], %b::float8[], %b::text[],
+        %b::smallint[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::text[], %b::float8[])
+        AS r (delivery_id, dispatch_id, token, status, next_attempt_at, due_at, held_reason, dead_reason, started_at,
+            duration_ms, outcome, status_code, error_kind, error, response_headers, response_body, remote_address,
+            latency_ms)
     JOIN delivery_dispatch x ON x.id = r.dispatch_id AND x.token = r.token
 ), moved AS (
     UPDATE delivery_delivery d SET status = r.status, attempts = d.attempts + r.spends::integer,
         tries = d.tries + r.spends::integer, next_attempt_at = r.next_attempt_at, due_at = r.due_at,
-        held_reason = r.held_reason, finished_at = r.finished_at, dead_at = r.dead_at, dead_reason = r.dead_reason,
+        held_reason = r.held_reason, dead_reason = r.dead_reason,
+        finished_at = CASE WHEN r.status IN ('delivered', 'dead') THEN now() END,
+        dead_at = CASE WHEN r.status = 'dead' THEN now() END,
         last_status_code = CASE WHEN r.spends THEN r.status_code ELSE d.last_status_code END,
         last_error_kind = CASE WHEN r.spends THEN r.error_kind ELSE d.last_error_kind END
     FROM result r
     WHERE d.id = r.delivery_id AND d.id >= %s AND d.id <= %s AND d.status IN ('pending', 'retrying')
-    RETURNING d.id, d.tenant_id, d.endpoint_id, d.attempts
+    RETURNING d.id, d.tenant_id, d.endpoint_id, d.attempts, d.replays > 0 AS replay
 ), tried AS (
     INSERT INTO delivery_attempt (delivery_id, number, started_at, duration_ms, outcome, status_code, error_kind, error,
         response_headers, response_body, remote_address, worker, replay)
-    SELECT r.delivery_id, r.number, r.started_at, r.duration_ms, r.outcome, r.status_code, r.error_kind, r.error,
-        r.response_headers::jsonb, r.response_body, r.remote_address, %s, r.replay
+    SELECT m.id, m.attempts, r.started_at, r.duration_ms, r.outcome, r.status_code, r.error_kind, r.error,
+        r.response_headers::jsonb, r.response_body, r.remote_address, %s, m.replay
     FROM result r JOIN moved m ON m.id = r.delivery_id WHERE r.spends
     ON CONFLICT DO NOTHING
 ), counted AS (
@@ -180,7 +175,7 @@ def copy_deliveries(deliveries: Sequence[PlannedDelivery], now: datetime) -> Non
     with cursor() as cur, cur.copy(COPY_DELIVERIES) as copy:
         copy.set_types(DELIVERY_TYPES)
         for row in deliveries:
-            copy.write_row((row.id, row.tenant_id, row.event_id, row.subscription_id, row.endpoint_id, now, None, ""))
+            copy.write_row((*row[:5], now))
 
 
 def insert_dispatches(dispatches: Sequence[NewDispatch], lease_s: float, now: datetime) -> list[Hint]:
@@ -215,9 +210,8 @@ def record(results: Sequence[ResultRow], finished: Sequence[tuple[int, int]], wo
 
     Returns the deliveries that moved. The others were lost to a newer holder, or had ended.
     """
-    columns = [[getattr(row, name) for row in results] for name in ResultRow.__slots__]
     floor, ceiling = id_bounds([row.delivery_id for row in results])
-    return {row[0] for row in rows(RECORD, [*columns, floor, ceiling, worker, shard, *_pairs(finished)])}
+    return {row[0] for row in rows(RECORD, [*columns_of(results), floor, ceiling, worker, shard, *_pairs(finished)])}
 
 
 def renew(held: Sequence[tuple[int, int]], lease_s: float) -> set[int]:
@@ -240,7 +234,7 @@ def take_due(most: int) -> list[UUID]:
 
 
 def _pairs(held: Sequence[tuple[int, int]]) -> list[list[int]]:
-    return [[dispatch_id for dispatch_id, _ in held], [token for _, token in held]]
+    return columns_of(held) if held else [[], []]
 
 
 _TIME_MASK = ~((1 << 80) - 1)

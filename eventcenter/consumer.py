@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.conf import settings
-from django.db import transaction
+from django.db import Error, transaction
 
 from eventcenter import store
 from eventcenter.bus import kafka_config
@@ -30,20 +30,21 @@ class OffsetConflict(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BusMessage:
-    """One message as it stood on the bus."""
+    """One message as it stood on the bus; `headers` None: a name among them is not UTF-8, the client cannot give any."""
 
     topic: str
     partition: int
     offset: int
     key: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+    headers: Sequence[tuple[str, bytes | None]] | None
     value: bytes
 
 
 class BusConsumer:
     """A member of the consumer group. `read` gives a batch, `commit_positions` moves its offsets in the caller's transaction.
 
-    `rewind` after a failed transaction makes `read` give the same messages again.
+    `rewind` after a failed transaction makes `read` give the same messages again. `read` raises what the database raises,
+    and gives nothing while Kafka cannot say where the log begins and ends.
     """
 
     def __init__(self, topic: str, group: str, instance: str = "") -> None:
@@ -70,8 +71,8 @@ class BusConsumer:
 
     def read(self, most: int, first_wait_s: float, more_wait_s: float) -> list[BusMessage]:
         """Up to `most` messages: wait for a first one, then only as long as a batch is worth."""
-        if self._astray:
-            self._go_back()
+        if self._astray and not self._went_back():
+            return []
         found = self._consumer.consume(1, timeout=first_wait_s)
         if found and most > 1:
             found += self._consumer.consume(most - 1, timeout=more_wait_s)
@@ -105,14 +106,24 @@ class BusConsumer:
         """The transaction failed: the next `read` goes back to what PostgreSQL holds for each partition that is ours."""
         self._astray = True
 
-    def _go_back(self) -> None:
-        self._positions = _stored_positions(self._positions)
-        for (topic, part), offset in self._positions.items():
-            try:
-                self._consumer.seek(TopicPartition(topic, part, offset))
-            except KafkaException:
-                logger.warning("consumer.seek_failed", extra={"partition": part}, exc_info=True)
+    def _went_back(self) -> bool:
+        self._positions = {}
+        try:
+            if partitions := self._consumer.assignment():
+                self._take_up(self._consumer, partitions)
+        except KafkaException:
+            logger.warning("consumer.positions_unknown", exc_info=True)
+            return False
         self._astray = False
+        return True
+
+    def _take_up(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Start each partition where PostgreSQL says. By `assign`: a `seek` may be refused, and what had been read and not
+        kept would then be passed over."""
+        for partition in partitions:
+            partition.offset = self._start_of(consumer, partition)
+        consumer.assign(partitions)
+        self._positions = {(each.topic, each.partition): each.offset for each in partitions}
 
     def close(self) -> None:
         self._consumer.close()
@@ -128,10 +139,14 @@ class BusConsumer:
         return False
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for partition in partitions:
-            partition.offset = self._start_of(consumer, partition)
-            self._positions[(partition.topic, partition.partition)] = partition.offset
-        consumer.assign(partitions)
+        try:
+            self._take_up(consumer, partitions)
+        except (Error, KafkaException):
+            # Raised from here the client would start the partitions at offsets of its own. None is ours until `read` has
+            # taken them up: it drops what comes before.
+            logger.warning("consumer.assign_failed", exc_info=True)
+            consumer.assign(partitions)
+            self._positions, self._astray = {}, True
         logger.info("consumer.assigned", extra={"partitions": sorted(p.partition for p in partitions)})
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -157,17 +172,17 @@ def consumer_of_events() -> BusConsumer:
     return BusConsumer(settings.KAFKA_EVENTS_TOPIC, settings.KAFKA_CONSUMER_GROUP, settings.KAFKA_CONSUMER_INSTANCE)
 
 
-def _stored_positions(places: Iterable[Place]) -> dict[Place, int]:
-    stored = {(row.topic, row.partition): row.next_offset for row in ConsumerOffset.objects.all()}
-    return {place: stored.get(place, OFFSET_BEGINNING) for place in places}
-
-
 def _bus_message(message: Message) -> BusMessage:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None
     assert partition is not None
     assert offset is not None
-    headers = cast(
-        "list[tuple[str, bytes | None]]", message.headers() or []
-    )  # librdkafka gives bytes, its stubs say more
-    return BusMessage(topic, partition, offset, message.key(), headers, message.value() or b"")
+    return BusMessage(topic, partition, offset, message.key(), _headers_of(message), message.value() or b"")
+
+
+def _headers_of(message: Message) -> list[tuple[str, bytes | None]] | None:
+    try:
+        # librdkafka gives bytes, its stubs say more
+        return cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    except (SystemError, UnicodeDecodeError):  # the client's answer to a name that is not UTF-8
+        return None

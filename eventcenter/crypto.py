@@ -25,12 +25,13 @@ def seal(text: str, purpose: str) -> bytes:
 def unseal(sealed: bytes, purpose: str) -> str:
     """Raises UnsealError. The message names the key's id and never the value."""
     key_id, _, rest = bytes(sealed).partition(b":")
-    key = dict(settings.ENCRYPTION_KEYS).get(key_id.decode("ascii", "replace"))
+    name = key_id.decode("utf-8", "replace")
+    key = dict(settings.ENCRYPTION_KEYS).get(name)
     if key is None:
-        raise UnsealError(f"The encryption key {key_id.decode('ascii', 'replace')!r} is not in ENCRYPTION_KEYS.")
+        raise UnsealError(f"The encryption key {name!r} is not in ENCRYPTION_KEYS.")
     try:
         return AESGCM(key).decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], purpose.encode()).decode()
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # ValueError: cut off within the nonce
         raise UnsealError(
             f"A value sealed for {purpose} does not open: it was changed, or belongs elsewhere."
         ) from None

@@ -13,7 +13,7 @@ import msgspec
 from eventcenter.bus import EVENT_ID_ATTRIBUTE
 from eventcenter.consumer import BusMessage
 from eventcenter.envelope import Envelope, EnvelopeError, effective_idempotency_key, parse_kafka, to_structured
-from eventcenter.ids import id_time, new_id
+from eventcenter.ids import id_floor, new_id
 from eventcenter.models import RejectReason
 from eventcenter.publishing import key_digest
 from eventcenter.schemas import SchemaSet
@@ -36,7 +36,8 @@ class Rejection:
 
     def headers(self) -> list[list[str]]:
         """As JSON can hold them: a value that is not UTF-8 text is base64 behind "base64:"."""
-        return [[name.replace("\0", "\ufffd"), _header_text(value or b"")] for name, value in self.message.headers]
+        pairs = self.message.headers or ()
+        return [[name.replace("\0", "\ufffd"), _header_text(value or b"")] for name, value in pairs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Candidate:
 
 def decode(message: BusMessage, schemas: SchemaSet, tenant_ids: TenantIds, now: datetime) -> Candidate | Rejection:
     """Reads and checks one message. Whoever wrote it, it is judged by the same rules as the publish API's."""
+    if message.headers is None:
+        return Rejection(message, RejectReason.UNREADABLE, "headers: a header's name must be UTF-8")
     try:
         envelope = parse_kafka(message.headers, message.value)
     except EnvelopeError as error:
@@ -106,7 +109,7 @@ def _as_event_id(value: object, now: datetime) -> UUID | None:
         given = UUID(hex=str(value))
     except ValueError:
         return None
-    return given if given.version == 7 and id_time(given) <= now + ID_AHEAD else None
+    return given if given.version == 7 and given < id_floor(now + ID_AHEAD) else None
 
 
 def _header_text(value: bytes) -> str:

@@ -32,11 +32,11 @@ MAX_ERRORS_TOLD = 100  # enough to mend a batch by; a hostile one does not get a
 def refuse_oversize(request: Request) -> None:
     """Raises Problem 413 (or 411 where no length was given), by the announced length."""
     length = request.META.get("CONTENT_LENGTH") or ""
-    if not length.isdigit() and request.META.get("HTTP_TRANSFER_ENCODING"):
+    if not length.isdecimal() and request.META.get("HTTP_TRANSFER_ENCODING"):
         raise Problem(
             HTTPStatus.LENGTH_REQUIRED, "length-required", "Send a Content-Length; chunked bodies are not taken."
         )
-    if length.isdigit() and int(length) > MAX_BODY_BYTES:
+    if length.isdecimal() and int(length[:18]) > MAX_BODY_BYTES:  # 18: int() refuses thousands of digits
         raise _too_large(f"The body has {length} bytes; at most {MAX_BODY_BYTES} are taken.")
 
 

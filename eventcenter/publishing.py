@@ -61,7 +61,7 @@ def publish(tenant: str, envelopes: Sequence[Envelope]) -> list[Receipt]:
     """Keep and send events that were found right. When this returns, they are committed: none is lost from here on."""
     prepared = [_prepare(tenant, envelope) for envelope in envelopes]
     first = {item.digest: item for item in reversed(prepared)}
-    accepted = [store.Accepted(item.id, item.digest, item.key, to_structured(item.envelope)) for item in first.values()]
+    accepted = [store.Accepted(item.digest, item.id, item.key, to_structured(item.envelope)) for item in first.values()]
     with transaction.atomic():
         owners = store.accept(accepted)
     for item in first.values():

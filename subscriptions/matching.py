@@ -45,7 +45,11 @@ class TenantRoutes:
     def match(self, envelope: Envelope) -> list[Route]:
         """The routes that take the event, each once, in the order of their subscriptions' ids."""
         found = {route.subscription_id: route for route in self.exact.get(envelope.type, ())}
-        found |= {route.subscription_id: route for prefix, route in self.prefixes if envelope.type.startswith(prefix)}
+        found |= {
+            route.subscription_id: route
+            for prefix, route in self.prefixes
+            if envelope.type.startswith(prefix) and envelope.type != prefix
+        }
         return [found[key] for key in sorted(found) if found[key].takes(envelope)]
 
 
@@ -67,5 +71,6 @@ def build(tenants: Iterable[tuple[str, int]], routes: Iterable[tuple[str, Route]
     """(slug, id) pairs and (tenant slug, route) pairs → the table."""
     table = {slug: TenantRoutes(tenant_id) for slug, tenant_id in tenants}
     for slug, route in routes:
-        table[slug].add(route)
+        if slug in table:  # else its tenant left between the two reads
+            table[slug].add(route)
     return RoutingTable(table)

@@ -6,6 +6,7 @@ import json
 import logging
 from dataclasses import dataclass
 
+from django.db.models import F
 from django.utils import timezone
 
 from eventcenter.crypto import UnsealError, unseal
@@ -48,7 +49,9 @@ class DeliverySettings:
 
 def _load_routing() -> RoutingTable:
     tenants = Tenant.objects.filter(active=True).values_list("slug", "id")
-    active = Subscription.objects.filter(active=True, tenant__active=True).select_related("tenant", "endpoint")
+    # Forms keep a subscription's endpoint within its tenant; whatever got past them must not carry events to another.
+    own = Subscription.objects.filter(endpoint__tenant=F("tenant"))
+    active = own.filter(active=True, tenant__active=True).select_related("tenant", "endpoint")
     routes = ((row.tenant.slug, _route(row)) for row in active)
     return build(tenants, [(slug, route) for slug, route in routes if route is not None])
 

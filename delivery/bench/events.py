@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
@@ -14,8 +13,8 @@ import orjson
 from eventcenter.envelope import Envelope
 
 RELEASES = Path(__file__).parent / "releases.tsv"
-# An extension attribute that the sink looks for: when the event was sent, epoch microseconds.
-SENT_ATTRIBUTE = "benchsentus"
+# The Kafka header of an extension attribute that the sink looks for: when the event was sent, epoch microseconds.
+SENT_HEADER = "ce_benchsentus"
 NOTES_BYTES = 330  # brings the structured event to 1 KB
 
 
@@ -44,7 +43,7 @@ def release_data(tenant: str, plugin: str, version: str) -> bytes:
 
 
 def release_events(tenant: str) -> Iterator[Envelope]:
-    """Endless. Each event is new: its id is random and its SENT_ATTRIBUTE is the moment it was taken from here."""
+    """Endless. Each event is new: its id is random."""
     prepared = [(plugin, release_data(tenant, plugin, version)) for plugin, version in read_releases()]
     for plugin, data in cycle(prepared):
         yield Envelope(
@@ -54,6 +53,5 @@ def release_events(tenant: str) -> Iterator[Envelope]:
             subject=plugin,
             tenant=tenant,
             tags=("bench",),
-            extensions={SENT_ATTRIBUTE: str(time.time_ns() // 1000)},
             data=data,
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,11 @@ import requests  # noqa: TID251 - asks our own sink for its count
 from confluent_kafka import Producer
 from django.conf import settings
 
-from delivery.bench.events import release_events
+from delivery.bench.events import SENT_HEADER, release_events
 from delivery.bench.floor import measure
 from delivery.bench.processes import Fleet
 from delivery.models import Dispatch
-from eventcenter.bus import kafka_config
+from eventcenter.bus import KafkaHeaders, kafka_config
 from eventcenter.crypto import seal
 from eventcenter.envelope import partition_key, to_kafka
 from eventcenter.standardwebhooks import generate_secret
@@ -28,6 +29,7 @@ WARM_UP_EVENTS = 500
 FLOOR_REQUESTS = 30_000
 
 Tell = Callable[[str], None]
+Prepared = tuple[str, KafkaHeaders, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,9 @@ class Bench:
 
     def phase(self, events: int, rate: float) -> Phase:
         requests.post(f"{self.sink}/reset", timeout=5)
+        prepared = prepare(self.tenant, events)
         before, started = self.fleet.cpu_s(), time.time()
-        accepted = publish(self.tenant, events, rate)
+        accepted = publish(prepared, rate)
         expected = accepted * self.plan.fan_out
         stats = self.wait_for(expected)
         self.wait_until_recorded()
@@ -109,10 +112,11 @@ class Bench:
         """Until the sink has `expected` distinct deliveries, or none came for GIVE_UP_S."""
         seen, moved_at, told_at = -1, time.monotonic(), time.monotonic()
         while True:
-            stats: dict[str, Any] = requests.get(f"{self.sink}/stats", timeout=30).json()
-            if stats["unique"] != seen:
-                seen, moved_at = stats["unique"], time.monotonic()
+            unique = requests.get(f"{self.sink}/count", timeout=30).json()["unique"]
+            if unique != seen:
+                seen, moved_at = unique, time.monotonic()
             if seen >= expected or time.monotonic() - moved_at > GIVE_UP_S:
+                stats: dict[str, Any] = requests.get(f"{self.sink}/stats", timeout=30).json()
                 return stats
             if time.monotonic() - told_at > 2:
                 self.tell(f"  {seen} of {expected} received")
@@ -138,13 +142,10 @@ def make_tenant(slug: str, url: str, fan_out: int) -> None:
         )
 
 
-def publish(tenant: str, events: int, rate: float) -> int:
+def publish(prepared: Sequence[Prepared], rate: float) -> int:
     """Write events to the topic as a pipeline would; `rate` 0: as fast as Kafka takes them. Returns how many it took."""
-    producer = Producer(
-        kafka_config(
-            acks="all", **{"linger.ms": 2, "compression.type": "zstd", "queue.buffering.max.messages": 200_000}
-        )
-    )
+    limits = {"linger.ms": 2, "compression.type": "zstd", "queue.buffering.max.messages": 200_000}
+    producer = Producer(kafka_config(acks="all", **limits))
     taken = 0
 
     def note(error: object, _: object) -> None:
@@ -152,16 +153,12 @@ def publish(tenant: str, events: int, rate: float) -> int:
         taken += error is None
 
     started = time.monotonic()
-    for number, event in zip(range(events), release_events(tenant), strict=False):
-        headers, value = to_kafka(event)
+    for number, (key, headers, value) in enumerate(prepared):
+        sent = (SENT_HEADER, str(time.time_ns() // 1000).encode())
         while True:
             try:
                 producer.produce(
-                    settings.KAFKA_EVENTS_TOPIC,
-                    value=value,
-                    key=partition_key(event),
-                    headers=[*headers],
-                    on_delivery=note,
+                    settings.KAFKA_EVENTS_TOPIC, value=value, key=key, headers=[*headers, sent], on_delivery=note
                 )
                 break
             except BufferError:
@@ -169,3 +166,9 @@ def publish(tenant: str, events: int, rate: float) -> int:
         producer.poll(max(started + (number + 1) / rate - time.monotonic(), 0) if rate else 0)
     producer.flush(60)
     return taken
+
+
+def prepare(tenant: str, events: int) -> list[Prepared]:
+    """(key, headers, value) of new events; the moment of sending is added when they are sent."""
+    made = itertools.islice(release_events(tenant), events)
+    return [(partition_key(event), *to_kafka(event)) for event in made]

@@ -2,7 +2,7 @@
 
 `python -m delivery.bench.sink --port 0 [--delay-ms N]` prints {"port": …, "pid": …} and answers every POST with 204. It counts by
 `webhook-id`, and takes the latency from the number after `benchsentus` (epoch microseconds, an extension attribute)
-in the request. `GET /stats` answers with JSON; `POST /reset` forgets everything.
+in the request. `GET /stats` answers with JSON, `GET /count` with its cheap part; `POST /reset` forgets everything.
 """
 
 from __future__ import annotations
@@ -82,6 +82,11 @@ def percentiles_ms(values_us: array[int]) -> dict[str, float]:
     return {name: ordered[round(share * last)] / 1000 for name, share in marks.items()}
 
 
+def json_answer(content: dict[str, object]) -> bytes:
+    body = json.dumps(content).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
 class SinkProtocol(asyncio.Protocol):
     """Just enough HTTP/1.1: requests with a Content-Length or no body, kept alive, pipelined or not."""
 
@@ -128,11 +133,9 @@ class SinkProtocol(asyncio.Protocol):
 
     def respond(self, head: bytes, request: bytes) -> bytes:
         if head.startswith(b"GET /stats "):
-            body = json.dumps(self.tally.report()).encode()
-            return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
-                len(body),
-                body,
-            )
+            return json_answer(self.tally.report())
+        if head.startswith(b"GET /count "):
+            return json_answer({"received": self.tally.received, "unique": len(self.tally.ids)})
         if head.startswith(b"POST /reset "):
             self.tally.reset()
         elif head.startswith(b"POST "):

@@ -33,9 +33,9 @@ logger = logging.getLogger(__name__)
 
 GROUP_MOST = 64  # results a transaction
 # A statement for one result costs PostgreSQL 1.4 ms, for a hundred 4 ms: a little patience pays (design §7: 20 ms).
-LINGER_S = 0.01
+LINGER_S = 0.02
 # Nothing new is sent while so many outcomes wait: a killed worker's unrecorded deliveries are sent twice.
-UNRECORDED_MOST = 96
+UNRECORDED_MOST = 128
 AFTER_ERROR_S = 0.5
 RETRY_GROUP_S = 1.0  # near retries whose times fall into one second share a dispatch
 

@@ -10,7 +10,7 @@ import requests
 from django.conf import settings as django_settings
 
 from delivery.bench.processes import Fleet
-from delivery.bench.run import make_tenant, publish
+from delivery.bench.run import make_tenant, prepare, publish
 from delivery.models import Delivery, Dispatch
 from delivery.states import DeliveryStatus
 from eventcenter.models import EventType
@@ -43,7 +43,7 @@ def test_every_event_arrives_when_processes_are_killed_and_redis_is_flushed(
     def arrived(count: int) -> None:
         eventually(lambda: stats()["unique"] >= count, timeout=120, every_s=0.1)
 
-    assert publish("acme", EVENTS, rate=0) == EVENTS
+    assert publish(prepare("acme", EVENTS), rate=0) == EVENTS
     arrived(EVENTS // 6)
     consumer.kill()
     fleet.start_consumer("consumer2")

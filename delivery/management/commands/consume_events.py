@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import logging
 
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
+from django.db import DatabaseError, DataError, Error, IntegrityError, OperationalError
 from django.utils import timezone
 
 from delivery.ingest import ingest, set_aside
@@ -37,17 +37,23 @@ class Command(WorkerCommand):
         if not messages:
             return False
         try:
-            self.ingest(messages)
+            self.keep(messages)
         except OffsetConflict as error:
             logger.warning("consumer.partition_lost", extra={"places": str(error)})
             self.consumer.rewind()
-        except (OperationalError, InterfaceError):
+        except Error:
             self.consumer.rewind()
+            raise
+        return True
+
+    def keep(self, messages: list[BusMessage]) -> None:
+        try:
+            self.ingest(messages)
+        except OperationalError:
             raise
         except DatabaseError:
             logger.exception("consumer.batch_refused", extra={"messages": len(messages)})
             self.one_by_one(messages)
-        return True
 
     def one_by_one(self, messages: list[BusMessage]) -> None:
         """PostgreSQL refused something in the batch: find it, keep it aside, and let the others through."""

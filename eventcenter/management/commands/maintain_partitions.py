@@ -3,7 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from eventcenter.partitions import DAYS_AHEAD, maintain
 
@@ -18,5 +18,7 @@ class Command(BaseCommand):
         report = maintain(days_ahead=options["days_ahead"])
         self.stdout.write(
             f"made {len(report.made)}, dropped {len(report.dropped)} partitions; moved {report.moved_rows} rows out of"
-            f" default partitions; deleted {report.keys_deleted} old idempotency keys"
+            f" default partitions; deleted {report.deleted_rows} old rows there and {report.keys_deleted} idempotency keys"
         )
+        if report.postponed:
+            raise CommandError(f"Somebody held the table; run again later for {', '.join(report.postponed)}.")
