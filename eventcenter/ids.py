@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import uuid_utils.compat
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _VERSION_AND_VARIANT_MASK = ~((0xF << 76) | (0x3 << 62))
 _VERSION_7_AND_VARIANT = (0x7 << 76) | (0x2 << 62)
 _LOW_80_BITS = (1 << 80) - 1
@@ -20,12 +22,12 @@ def new_id() -> UUID:
 
 def id_floor(at: datetime) -> UUID:
     """The smallest id of that millisecond: a bound for `id >= …` and `id < …`."""
-    return UUID(int=int(at.timestamp() * 1000) << 80)
+    return UUID(int=(at - _EPOCH) // _MILLISECOND << 80)
 
 
 def id_time(value: UUID) -> datetime:
-    """The millisecond in which a UUIDv7 was made, UTC."""
-    return datetime.fromtimestamp((value.int >> 80) / 1000, tz=UTC)
+    """The millisecond in which a UUIDv7 was made, UTC. Raises OverflowError where a calendar ends (year 9999)."""
+    return _EPOCH + (value.int >> 80) * _MILLISECOND
 
 
 def derived_id(parent: UUID, child: int) -> UUID:

@@ -72,7 +72,8 @@ class Fleet:
         argv = [sys.executable, "-m", "delivery.bench.sink", "--port", "0", "--delay-ms", str(delay_ms)]
         part = self.start(name, argv, stdout=subprocess.PIPE)
         assert part.process.stdout is not None
-        return f"http://127.0.0.1:{json.loads(part.process.stdout.readline())['port']}"
+        with part.process.stdout as said:
+            return f"http://127.0.0.1:{json.loads(said.readline())['port']}"
 
     def start_web(self, port: int) -> Part:
         """Serves on 127.0.0.1:`port`; it is up when /healthz answers."""
