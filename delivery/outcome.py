@@ -47,6 +47,7 @@ class ErrorKind(StrEnum):
     ENDPOINT_PAUSED = "endpoint_paused"  # deferred: an admin holds it
     ENDPOINT_DISABLED = "endpoint_disabled"  # permanent: by its own 410 or by an admin
     ENDPOINT_DELETED = "endpoint_deleted"
+    EVENT_EXPIRED = "event_expired"  # permanent: the event's days of retention ended before the delivery did
     INTERNAL = "internal"  # a fault of ours
 
 

@@ -83,11 +83,16 @@ def result_row(held: Held, outcome: Outcome, verdict: Verdict, now: datetime) ->
         status_code=outcome.status_code,
         error_kind=outcome.error_kind.value,
         error=outcome.error.replace("\0", ""),
-        response_headers=orjson.dumps(outcome.response_headers).decode().replace("\\u0000", ""),
+        response_headers=_as_json(outcome.response_headers),
         response_body=outcome.response_body,
         remote_address=outcome.remote_address,
         latency_ms=_latency_ms(held, verdict, now),
     )
+
+
+def _as_json(headers: tuple[tuple[str, str], ...]) -> str:
+    """Without NUL, taken out before it is escaped: a receiver may also send a backslash and the letters u0000."""
+    return orjson.dumps([(name.replace("\0", ""), value.replace("\0", "")) for name, value in headers]).decode()
 
 
 def _latency_ms(held: Held, verdict: Verdict, now: datetime) -> float | None:

@@ -31,8 +31,15 @@ class NewDispatch:
     not_before: datetime | None = None
 
 
+class Claimed(NamedTuple):
+    """What a claim gives: the batch, and the moment that it was made for."""
+
+    delivery_ids: list[UUID]
+    planned_for: datetime
+
+
 class Loaded(NamedTuple):
-    """One open delivery as a worker needs it: the delivery's own columns and its event's."""
+    """One open delivery as a worker needs it: its own columns and its event's. No `body`: the event is past retention."""
 
     id: UUID
     endpoint_id: int
@@ -42,8 +49,8 @@ class Loaded(NamedTuple):
     tries: int
     replays: int
     round_at: datetime
-    body: bytes
-    traceparent: str
+    body: bytes | None
+    traceparent: str | None
 
 
 class ResultRow(NamedTuple):
@@ -83,13 +90,15 @@ VALUES (%s, 0, %s, %s, '', coalesce(%s, now()) + make_interval(secs => %s), now(
 # Index: primary key. Compare-and-set on the token: of several messages for one dispatch, one wins.
 CLAIM: LiteralString = """
 UPDATE delivery_dispatch SET token = token + 1, claimed_by = %s, lease_until = now() + make_interval(secs => %s)
-WHERE id = %s AND token = %s RETURNING delivery_ids
+WHERE id = %s AND token = %s RETURNING delivery_ids, coalesce(not_before, created_at)
 """
-# Index: primary keys of one or two days' partitions: the id bounds prune, the ids find.
+# Index: primary keys of one or two days' partitions: the id bounds prune, the ids find. A dispatch may run again after its
+# worker died: what had failed or was held by then has a later next_attempt_at, and a dispatch of its own or the sweep.
 LOAD: LiteralString = """
 SELECT d.id, d.endpoint_id, d.subscription_id, d.status, d.attempts, d.tries, d.replays, d.round_at, e.body, e.traceparent
-FROM delivery_delivery d JOIN eventcenter_event e ON e.id = d.event_id AND e.id >= %(floor)s AND e.id <= %(ceiling)s
+FROM delivery_delivery d LEFT JOIN eventcenter_event e ON e.id = d.event_id AND e.id >= %(floor)s AND e.id <= %(ceiling)s
 WHERE d.id = ANY(%(ids)s) AND d.id >= %(floor)s AND d.id <= %(ceiling)s AND d.status IN ('pending', 'retrying')
+    AND (d.next_attempt_at IS NULL OR d.next_attempt_at <= %(planned_for)s)
 """
 _BOUNDS: LiteralString = "ARRAY[" + ", ".join(str(bound) for bound in LATENCY_BOUNDS_MS) + "]::float8[]"
 # Index: primary keys. A result counts only while its worker holds the dispatch and the delivery is open. One statement, so
@@ -147,7 +156,7 @@ SELECT id FROM moved
 # Index: primary key.
 RENEW: LiteralString = """
 UPDATE delivery_dispatch AS x SET lease_until = now() + make_interval(secs => %s)
-FROM unnest(%b::bigint[], %b::integer[]) AS t (id, token) WHERE x.id = t.id AND x.token = t.token RETURNING x.id
+FROM unnest(%b::bigint[], %b::integer[]) AS t (id, token) WHERE x.id = t.id AND x.token = t.token RETURNING x.id, x.token
 """
 DELETE_DISPATCHES: LiteralString = """
 DELETE FROM delivery_dispatch x USING unnest(%b::bigint[], %b::integer[]) AS t (id, token)
@@ -155,7 +164,7 @@ WHERE x.id = t.id AND x.token = t.token
 """
 # Index: delivery_dispatch_lease.
 RELEASE_EXPIRED: LiteralString = """
-UPDATE delivery_dispatch SET token = token + 1, claimed_by = '', not_before = NULL,
+UPDATE delivery_dispatch SET token = token + 1, claimed_by = '',
     lease_until = now() + make_interval(secs => %s)
 WHERE id IN (
     SELECT id FROM delivery_dispatch WHERE lease_until < now() ORDER BY lease_until LIMIT %s FOR UPDATE SKIP LOCKED
@@ -163,7 +172,7 @@ WHERE id IN (
 """
 # Index: delivery_delivery_due (partial), merged over the partitions in the order of due_at.
 TAKE_DUE: LiteralString = """
-UPDATE delivery_delivery d SET due_at = NULL, held_reason = ''
+UPDATE delivery_delivery d SET due_at = NULL, held_reason = '', next_attempt_at = least(d.next_attempt_at, now())
 FROM (
     SELECT id FROM delivery_delivery WHERE due_at <= now() ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED
 ) t WHERE d.id = t.id RETURNING d.id
@@ -191,18 +200,20 @@ def insert_dispatches(dispatches: Sequence[NewDispatch], lease_s: float, now: da
     return hints
 
 
-def claim(dispatch_id: int, token: int, worker: str, lease_s: float) -> list[UUID] | None:
-    """The batch's delivery ids; it is held under `token + 1` from here. None: somebody else has it."""
+def claim(dispatch_id: int, token: int, worker: str, lease_s: float) -> Claimed | None:
+    """The dispatch is held under `token + 1` from here. None: somebody else has it."""
     found = rows(CLAIM, [worker, lease_s, dispatch_id, token])
-    return found[0][0] if found else None
+    return Claimed(*found[0]) if found else None
 
 
-def load(ids: Sequence[UUID]) -> list[Loaded]:
-    """The deliveries of `ids` that are still open, with their events."""
-    bounds = id_bounds(ids)
+def load(claimed: Claimed) -> list[Loaded]:
+    """The deliveries that are still open and still the dispatch's own, with their events."""
+    if not claimed.delivery_ids:
+        return []
+    floor, ceiling = id_bounds(claimed.delivery_ids)
+    parameters = {"ids": claimed.delivery_ids, "planned_for": claimed.planned_for, "floor": floor, "ceiling": ceiling}
     with cursor() as cur:
-        found = cur.execute(LOAD, {"ids": list(ids), "floor": bounds[0], "ceiling": bounds[1]}, binary=True)
-        return [Loaded(*row) for row in found]
+        return [Loaded(*row) for row in cur.execute(LOAD, parameters, binary=True)]
 
 
 def record(results: Sequence[ResultRow], finished: Sequence[tuple[int, int]], worker: str, shard: int) -> set[UUID]:
@@ -214,9 +225,9 @@ def record(results: Sequence[ResultRow], finished: Sequence[tuple[int, int]], wo
     return {row[0] for row in rows(RECORD, [*columns_of(results), floor, ceiling, worker, shard, *_pairs(finished)])}
 
 
-def renew(held: Sequence[tuple[int, int]], lease_s: float) -> set[int]:
-    """(dispatch id, token) pairs → the ids that are still held, now for `lease_s` longer."""
-    return {row[0] for row in rows(RENEW, [lease_s, *_pairs(held)])}
+def renew(held: Sequence[tuple[int, int]], lease_s: float) -> set[tuple[int, int]]:
+    """(dispatch id, token) pairs → those that are still held, now for `lease_s` longer."""
+    return set(rows(RENEW, [lease_s, *_pairs(held)]))
 
 
 def delete_dispatches(done: Sequence[tuple[int, int]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -19,12 +20,24 @@ from eventcenter import store
 logger = logging.getLogger(__name__)
 
 BEAT_EVERY_S = 2.0
+GC_OBJECTS = 50_000
 AFTER_ERROR_S = 1.0
 
 
 def instance_name() -> str:
     """host:pid of this process."""
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def calm_garbage_collector() -> None:
+    """Leave what the start-up made alone for good, and look for cycles more rarely.
+
+    The hot paths make tens of thousands of short-lived objects a second and no cycles; at Python's thresholds the
+    collector took an eighth of the consumer's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_OBJECTS, 20, 20)
 
 
 def process_shard() -> int:
@@ -64,6 +77,7 @@ class WorkerCommand(BaseCommand):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: self.stopping.set())
         self.open()
+        calm_garbage_collector()
         try:
             self.run(once=bool(options["once"]))
         finally:

@@ -25,6 +25,7 @@ ERROR_WORDS = {
     ErrorKind.ENDPOINT_PAUSED: "endpoint paused",
     ErrorKind.ENDPOINT_DISABLED: "endpoint disabled",
     ErrorKind.ENDPOINT_DELETED: "endpoint deleted",
+    ErrorKind.EVENT_EXPIRED: "event past retention",
     ErrorKind.INTERNAL: "our fault",
 }
 DEAD_WORDS = {

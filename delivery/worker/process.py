@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from delivery.transports.registry import make_transports
 from delivery.worker.recorder import Recorder
 from delivery.worker.runner import Runner
+from eventcenter.worker import calm_garbage_collector
 
 CLOSE_DEADLINE_S = 6.0  # make run promises to stop within 10 s
 # The engine's thread gives the GIL up at every libcurl call and must get it back soon: at Python's 5 ms a busy neighbour
@@ -30,6 +31,7 @@ def runner() -> Runner:
         if _runner is None:
             check_lease()
             sys.setswitchinterval(SWITCH_INTERVAL_S)
+            calm_garbage_collector()
             recorder = Recorder()
             _runner = Runner(make_transports(recorder.has_room), recorder)
         return _runner

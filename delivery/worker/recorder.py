@@ -9,14 +9,16 @@ import logging
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from queue import Empty, SimpleQueue
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from delivery import endpoints, hints, store
@@ -37,6 +39,7 @@ LINGER_S = 0.02
 # Nothing new is sent while so many outcomes wait: a killed worker's unrecorded deliveries are sent twice.
 UNRECORDED_MOST = 128
 AFTER_ERROR_S = 0.5
+NOT_STORABLE = "The receiver's answer could not be stored."
 RETRY_GROUP_S = 1.0  # near retries whose times fall into one second share a dispatch
 
 Item = tuple[Held, Outcome]
@@ -48,7 +51,7 @@ class Recorder:
     def __init__(self, role: str = "worker") -> None:
         self._role = role
         self._queue: SimpleQueue[Item | Batch | None] = SimpleQueue()
-        self._open: dict[int, Batch] = {}
+        self._open: set[Batch] = set()  # by identity: after a lost lease this process may hold a dispatch once more
         self._lock = threading.Lock()
         self._kept_at = float("-inf")
         self._taken: list[Item | Batch | None] = []
@@ -58,7 +61,7 @@ class Recorder:
     def track(self, batch: Batch) -> None:
         """Keep the batch's lease alive until all its results are recorded. An empty one ends at once."""
         with self._lock:
-            self._open[batch.dispatch_id] = batch
+            self._open.add(batch)
         if not batch.remaining:
             self._queue.put(batch)
 
@@ -84,6 +87,7 @@ class Recorder:
                 self._record_until_done(items, empties)
             self._taken = []
             self._keep_alive()
+        connection.close()
 
     def _take(self) -> None:
         """What is there, after a first one and LINGER_S; nothing when none came for a while."""
@@ -104,9 +108,25 @@ class Recorder:
                 logger.exception("recorder.database_lost", extra={"waiting": len(items)})
                 connection.close()
                 time.sleep(AFTER_ERROR_S)
-            except DatabaseError:
+            except Exception:  # the loop's top: whatever one result holds, this thread and the other results go on
                 logger.exception("recorder.group_refused", extra={"deliveries": [str(h.loaded.id) for h, _ in items]})
+                self._record_parts(items, empties)
                 return
+
+    def _record_parts(self, items: list[Item], empties: list[Batch]) -> None:
+        """Each alone; one that is refused even so without what its receiver sent; else its dispatch's lease runs out."""
+        if len(items) + len(empties) > 1:
+            for item in items:
+                self._record_until_done([item], [])
+            for batch in empties:
+                self._record_until_done([], [batch])
+            return
+        for held, outcome in items:
+            bare = replace(outcome, error=NOT_STORABLE, response_headers=(), response_body=b"", remote_address="")
+            if bare != outcome:
+                self._record_until_done([(held, bare)], [])
+                return
+        self._leave([held.batch for held, _ in items] + empties)
 
     def _record(self, items: list[Item], empties: list[Batch]) -> None:
         now = timezone.now()
@@ -114,17 +134,21 @@ class Recorder:
         done = self._finished([held for held, _ in items]) + empties
         finished = [(batch.dispatch_id, batch.token) for batch in done]
         moved: set[UUID] = set()
-        if retries:
+        gone = [held for held, outcome in items if outcome.kind is OutcomeKind.GONE]
+        to_publish: list[Hint] = []
+        if retries or gone:
             with transaction.atomic():
                 moved = store.record(rows, finished, instance_name(), process_shard())
                 to_publish = self._make_retries(retries, moved, now)
-            hints.publish(to_publish)
+                self._disable(gone, moved)
         elif rows:
             moved = store.record(rows, finished, instance_name(), process_shard())
         else:
             store.delete_dispatches(finished)
         self._forget(items, done)
-        self._follow_up(items, moved)
+        hints.publish(to_publish)
+        if len(moved) < len(items):
+            logger.warning("recorder.results_without_effect", extra={"count": len(items) - len(moved)})
 
     def _judge(self, items: Sequence[Item], now: datetime) -> tuple[list[ResultRow], list[tuple[datetime, UUID]]]:
         rows, retries = [], []
@@ -149,25 +173,21 @@ class Recorder:
 
     def _finished(self, helds: Sequence[Held]) -> list[Batch]:
         """The batches that this group completes. Nothing is changed yet: the transaction may have to be tried again."""
-        counts: dict[int, int] = {}
-        batches = {held.batch.dispatch_id: held.batch for held in helds}
-        for held in helds:
-            counts[held.batch.dispatch_id] = counts.get(held.batch.dispatch_id, 0) + 1
-        return [batch for key, batch in batches.items() if batch.remaining == counts[key]]
+        counts = Counter(held.batch for held in helds)
+        return [batch for batch, count in counts.items() if batch.remaining == count]
 
     def _forget(self, items: Sequence[Item], done: Sequence[Batch]) -> None:
         for held, _ in items:
             held.batch.remaining -= 1
-        with self._lock:
-            for batch in done:
-                self._open.pop(batch.dispatch_id, None)
+        self._leave(done)
 
-    def _follow_up(self, items: Sequence[Item], moved: set[UUID]) -> None:
-        lost = len(items) - len(moved)
-        if lost:
-            logger.warning("recorder.results_without_effect", extra={"count": lost})
-        for held, outcome in items:
-            if outcome.kind is OutcomeKind.GONE and held.loaded.id in moved:
+    def _leave(self, batches: Sequence[Batch]) -> None:
+        with self._lock:
+            self._open.difference_update(batches)
+
+    def _disable(self, gone: Sequence[Held], moved: set[UUID]) -> None:
+        for held in gone:
+            if held.loaded.id in moved:
                 endpoints.disable_gone(held.loaded.endpoint_id, held.loaded.id)
 
     def _keep_alive(self) -> None:
@@ -183,12 +203,11 @@ class Recorder:
 
     def _renew(self) -> None:
         with self._lock:
-            held = [(batch.dispatch_id, batch.token) for batch in self._open.values()]
+            held = list(self._open)
         if not held:
             return
-        kept = store.renew(held, settings.DISPATCH_LEASE_S)
-        for dispatch_id, _ in held:
-            if dispatch_id not in kept:
-                logger.warning("dispatch.lost", extra={"dispatch_id": dispatch_id})
-                with self._lock:
-                    self._open.pop(dispatch_id, None)
+        kept = store.renew([(batch.dispatch_id, batch.token) for batch in held], settings.DISPATCH_LEASE_S)
+        lost = [batch for batch in held if (batch.dispatch_id, batch.token) not in kept]
+        self._leave(lost)
+        for batch in lost:
+            logger.warning("dispatch.lost", extra={"dispatch_id": batch.dispatch_id})

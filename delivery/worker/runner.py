@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from uuid import UUID
 
 from django.conf import settings
 
@@ -37,13 +36,13 @@ class Runner:
 
     def run(self, dispatch_id: int, token: int) -> int:
         """Returns how many deliveries were taken; 0 when somebody else holds the dispatch."""
-        ids = store.claim(dispatch_id, token, instance_name(), settings.DISPATCH_LEASE_S)
-        if ids is None:
+        claimed = store.claim(dispatch_id, token, instance_name(), settings.DISPATCH_LEASE_S)
+        if claimed is None:
             return 0
-        loaded = self._load(ids)
+        loaded = store.load(claimed)
         batch = Batch(dispatch_id, token + 1, len(loaded))
         self._recorder.track(batch)
-        self._send(batch, loaded, delivery_settings.get())
+        self._send(batch, loaded, _settings_for(loaded))
         return len(loaded)
 
     def close(self, deadline_s: float) -> None:
@@ -52,36 +51,49 @@ class Runner:
             transport.close(max(ends_at - time.monotonic(), 0.1))
         self._recorder.stop(max(ends_at - time.monotonic(), 1.0))
 
-    def _load(self, ids: Sequence[UUID]) -> list[Loaded]:
-        return store.load(ids) if ids else []
-
     def _send(self, batch: Batch, loaded: Sequence[Loaded], known: DeliverySettings) -> None:
         messages: dict[str, list[Message]] = {}
         timestamp = int(time.time())
         for item in loaded:
             held = Held(batch, item, self._policy(item.subscription_id, known))
-            sink = known.sinks.get(item.endpoint_id)
-            refusal = _refusal(sink)
-            if sink is None or refusal is not None:
-                self._recorder.put(held, refusal or _DELETED)
+            prepared = self._prepare(held, known.sinks.get(item.endpoint_id), timestamp)
+            if isinstance(prepared, Outcome):
+                self._recorder.put(held, prepared)
             else:
-                messages.setdefault(sink.channel, []).append(self._message(held, sink, timestamp))
+                messages.setdefault(known.sinks[item.endpoint_id].channel, []).append(prepared)
         for channel, group in messages.items():
             self._transports[channel].send(group, self._record)
+
+    def _prepare(self, held: Held, sink: Sink | None, timestamp: int) -> Message | Outcome:
+        """The message to send, or what is decided without sending."""
+        loaded = held.loaded
+        if sink is None:
+            return _DELETED
+        if sink.state != EndpointState.ENABLED:
+            return _PAUSED if sink.state == EndpointState.PAUSED else _DISABLED
+        if loaded.body is None:
+            return _EXPIRED
+        try:
+            if sink.channel not in self._transports:
+                raise ValueError(f"no transport for the channel {sink.channel!r}")
+            return self._message(held, loaded.body, sink, timestamp)
+        except Exception:  # one that cannot be made must neither hold up the rest of its batch nor be tried for ever
+            logger.exception("runner.message_fault", extra={"delivery_id": str(loaded.id)})
+            return _FAULT
 
     def _record(self, message: Message, outcome: Outcome) -> None:
         assert isinstance(message.context, Held)
         self._recorder.put(message.context, outcome)
 
-    def _message(self, held: Held, sink: Sink, timestamp: int) -> Message:
+    def _message(self, held: Held, body: bytes, sink: Sink, timestamp: int) -> Message:
         loaded = held.loaded
         return build_message(
             self._target(sink),
             delivery_id=loaded.id,
             number=held.number,
-            body=loaded.body,
+            body=body,
             timestamp=timestamp,
-            traceparent=loaded.traceparent,
+            traceparent=loaded.traceparent or "",
             replay=held.replay,
             context=held,
         )
@@ -119,6 +131,8 @@ def _parsed(subscription_id: int, data: Mapping[str, object]) -> RetryPolicy:
         return DEFAULT_POLICY
 
 
+_EXPIRED = Outcome(OutcomeKind.PERMANENT, error_kind=ErrorKind.EVENT_EXPIRED, error="The event is past its retention.")
+_FAULT = Outcome(OutcomeKind.FAILED, error_kind=ErrorKind.INTERNAL, error="The request could not be made.")
 _DELETED = Outcome(OutcomeKind.PERMANENT, error_kind=ErrorKind.ENDPOINT_DELETED, error="The endpoint was deleted.")
 _DISABLED = Outcome(OutcomeKind.PERMANENT, error_kind=ErrorKind.ENDPOINT_DISABLED, error="The endpoint is disabled.")
 _PAUSED = Outcome(
@@ -129,10 +143,9 @@ _PAUSED = Outcome(
 )
 
 
-def _refusal(sink: Sink | None) -> Outcome | None:
-    """What is decided without sending; None: send it."""
-    if sink is None:
-        return _DELETED
-    if sink.state == EndpointState.ENABLED:
-        return None
-    return _PAUSED if sink.state == EndpointState.PAUSED else _DISABLED
+def _settings_for(loaded: Sequence[Loaded]) -> DeliverySettings:
+    """Fresh ones when something is not in those at hand: made since the last look, or deleted; the consumer may be ahead."""
+    known = delivery_settings.get()
+    if all(item.endpoint_id in known.sinks and item.subscription_id in known.policies for item in loaded):
+        return known
+    return delivery_settings.reload()

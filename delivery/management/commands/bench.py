@@ -27,7 +27,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--events", type=int, default=50_000, help="Events of the saturation phase.")
+        parser.add_argument("--events", type=int, default=100_000, help="Events of the saturation phase.")
         parser.add_argument("--fan-out", type=int, default=1, help="Subscriptions that each event matches.")
         parser.add_argument("--rate", type=float, default=500, help="Events/s of the open-loop phase; 0 leaves it out.")
         parser.add_argument("--seconds", type=float, default=20, help="Length of the open-loop phase.")
