@@ -136,7 +136,10 @@ class Run:
         argvs[RECEIVER] += ["--secrets", secrets]
         commands = {
             Child(self._directory, name): Command(
-                argv, {**os.environ, **env, "PROCESS_NAME": name}, cwd=processes.ROOT, death_signal=signal.SIGTERM
+                argv,
+                {**os.environ, **env, **process_environment(name)},
+                cwd=processes.ROOT,
+                death_signal=signal.SIGTERM,
             )
             for name, argv in argvs.items()
         }
@@ -184,11 +187,18 @@ def application_environment(services: Services, port: int, receiver_port: int) -
         "DEMO_RECEIVER_URL": f"http://{LOOPBACK}:{receiver_port}",
         "WEBHOOK_ALLOWED_CIDRS": "127.0.0.0/8,::1/128",
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        "KAFKA_EVENTS_RETENTION_HOURS": "24",
         "CELERY_BEAT_SCHEDULE_FILENAME": str(services.directory / "beat-schedule"),
         "STACK_DIR": str(services.directory),
         "PORT": str(port),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def process_environment(name: str) -> dict[str, str]:
+    """What one supervised process gets beside that. A consumer that was killed takes its partitions over again at once
+    under its name; the embedded Kafka endpoint lets no other member in while it still lists a killed one."""
+    return {"PROCESS_NAME": name, "KAFKA_CONSUMER_INSTANCE": f"{name}-1"}
 
 
 def welcome(told: demo.Demo, directory: Path) -> str:
