@@ -124,28 +124,29 @@ _producers: dict[int, OutboxProducer] = {}
 def outbox_producer() -> OutboxProducer:
     """The one of this process, made at its first use: librdkafka's threads do not survive a fork."""
     with _lock:
-        return (
-            _producers.setdefault(os.getpid(), OutboxProducer())
-            if os.getpid() not in _producers
-            else _producers[os.getpid()]
-        )
+        if os.getpid() not in _producers:
+            _producers[os.getpid()] = OutboxProducer()
+        return _producers[os.getpid()]
 
 
-def produce_and_wait(
-    producer: Producer, messages: Sequence[tuple[UUID, str, KafkaHeaders, bytes]], go_on: Callable[[], bool]
-) -> list[UUID]:
-    """Produce (event id, key, headers, value) and wait for every answer while `go_on()`. Returns what Kafka took."""
+OutboxEntry = tuple[UUID, str, KafkaHeaders, bytes]  # event id, Kafka key, headers, value
+
+
+def produce_and_wait(producer: Producer, messages: Sequence[OutboxEntry], go_on: Callable[[], bool]) -> list[UUID]:
+    """Produce and wait for every answer while `go_on()`. Returns the ids of what Kafka took."""
     taken: list[UUID] = []
 
     def note(event_id: UUID, error: KafkaError | None, message: Message) -> None:
         if error is None:
             taken.append(event_id)
 
+    topic = settings.KAFKA_EVENTS_TOPIC
     for event_id, key, headers, value in messages:
         full: list[tuple[str, str | bytes | None]] = [*headers, (EVENT_ID_HEADER, event_id.hex.encode())]
-        producer.produce(
-            settings.KAFKA_EVENTS_TOPIC, key=key, value=value, headers=full, on_delivery=partial(note, event_id)
-        )
+        try:
+            producer.produce(topic, key=key, value=value, headers=full, on_delivery=partial(note, event_id))
+        except (BufferError, KafkaException) as error:
+            logger.warning("outbox.not_taken", extra={"event_id": str(event_id), "error": str(error)})
     while go_on() and producer.flush(POLL_S):
         pass
     return taken

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -69,6 +70,10 @@ def as_problem(error: Exception) -> Problem | None:
             return Problem(HTTPStatus.FORBIDDEN, "forbidden", "You may not do this.")
         case exceptions.ValidationError():
             return Problem(HTTPStatus.BAD_REQUEST, "invalid", "Some fields are wrong.", _field_errors(error.detail))
+        case OperationalError() | InterfaceError():
+            logger.error("api.database_away", exc_info=error)
+            detail = "The database is away; nothing was accepted. Try again."
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers={"Retry-After": "5"})
         case exceptions.APIException():
             status = HTTPStatus(error.status_code)
             return Problem(status, status.phrase.lower().replace(" ", "-"), str(error.detail))

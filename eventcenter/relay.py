@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from uuid import UUID
 
 from confluent_kafka import Producer
 from django.utils import timezone
 
 from eventcenter import store
-from eventcenter.bus import new_producer, produce_and_wait
-from eventcenter.envelope import parse_structured, to_kafka
+from eventcenter.bus import OutboxEntry, new_producer, produce_and_wait
+from eventcenter.envelope import EnvelopeError, parse_structured, to_kafka
 from eventcenter.ids import id_floor
 
 logger = logging.getLogger(__name__)
@@ -19,6 +20,15 @@ logger = logging.getLogger(__name__)
 # Younger rows are most likely on their way from the web process that accepted them.
 LEFT_ALONE = timedelta(seconds=3)
 GROUP_MOST = 1_000
+
+
+def _as_message(event_id: UUID, key: str, body: bytes) -> list[OutboxEntry]:
+    """One entry; none for a row that cannot be read, which stays where it is and must not hold up the others."""
+    try:
+        return [(event_id, key, *to_kafka(parse_structured(body)))]
+    except EnvelopeError:
+        logger.exception("outbox.unreadable", extra={"event_id": str(event_id)})
+        return []
 
 
 class OutboxRelay:
@@ -34,7 +44,7 @@ class OutboxRelay:
         if not waiting:
             return False
         self._producer = self._producer or new_producer()
-        messages = [(event_id, key, *to_kafka(parse_structured(body))) for event_id, key, body in waiting]
+        messages = [message for row in waiting for message in _as_message(*row)]
         taken = produce_and_wait(self._producer, messages, self._go_on)
         if taken:
             store.delete_outbox(taken)
