@@ -28,6 +28,13 @@ class Worker(Protocol):
     pid: int
 
 
+def worker_exit(server: object, worker: Worker) -> None:
+    """What Kafka is just taking leaves the outbox now; the relay would send it once more."""
+    from eventcenter.bus import close_outbox_producer  # Django is there in a worker, and not where this file is read
+
+    close_outbox_producer(timeout_s=1)
+
+
 def child_exit(server: object, worker: Worker) -> None:
     """Forgets the gauges of a worker that ended, as prometheus_client asks for in its multiprocess mode."""
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):

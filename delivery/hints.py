@@ -6,7 +6,8 @@ import logging
 from collections.abc import Sequence
 
 from celery import current_app
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 from delivery.store import Hint
 
@@ -31,5 +32,5 @@ def publish(hints: Sequence[Hint]) -> None:
                     producer=producer,
                     retry=False,
                 )
-    except (OperationalError, ConnectionError, OSError) as error:
+    except (KombuError, RedisError, OSError) as error:
         logger.warning("hints.left_to_sweep", extra={"count": len(hints), "error": str(error)})

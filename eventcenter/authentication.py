@@ -63,8 +63,8 @@ class PublishSignature(BaseAuthentication):
     def _key(self, key_id: str) -> PublishKey:
         if not key_id:
             raise _refusal("The header x-publish-key is missing; it takes the public id of a publish key (pk_…).")
-        known = PublishKey.objects.select_related("tenant").filter(key_id=key_id[:40], active=True, tenant__active=True)
-        key = known.first()
+        known = PublishKey.objects.select_related("tenant").filter(key_id=key_id, active=True, tenant__active=True)
+        key = known.first() if key_id.isprintable() else None  # PostgreSQL takes no NUL
         if key is None:
             logger.warning("publish.key_refused", extra={"key_id": key_id[:40]})
             raise _refusal("The key in x-publish-key is not known or not active.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from django.conf import settings
-from django.db import Error, connection
+from django.db import connection
 
 from eventcenter import store
 
@@ -76,8 +77,10 @@ class OutboxProducer:
 
     def __init__(self) -> None:
         self._producer = new_producer()
-        self._acknowledged: list[UUID] = []
-        threading.Thread(target=self._serve, name="outbox-acks", daemon=True).start()
+        self._acknowledged: deque[UUID] = deque()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="outbox-acks", daemon=True)
+        self._thread.start()
 
     def send(self, event_id: UUID, key: str, headers: KafkaHeaders, value: bytes) -> None:
         try:
@@ -91,9 +94,13 @@ class OutboxProducer:
         except (BufferError, KafkaException) as error:
             logger.warning("outbox.left_to_relay", extra={"event_id": str(event_id), "error": str(error)})
 
-    def flush(self, timeout_s: float) -> int:
-        """Wait until Kafka answered for all that was sent, at most so long. Returns how many are still open."""
-        return self._producer.flush(timeout_s)
+    def close(self, timeout_s: float) -> int:
+        """Wait, at most so long, until Kafka answered for all that was sent, and delete the rows of what it took. Returns
+        how many it did not answer for; they are the relay's."""
+        unanswered = self._producer.flush(timeout_s)
+        self._closing.set()
+        self._thread.join(timeout_s)
+        return unanswered
 
     def _on_delivery(self, event_id: UUID, error: KafkaError | None, message: Message) -> None:
         if error is None:
@@ -102,17 +109,21 @@ class OutboxProducer:
             logger.warning("outbox.not_taken", extra={"event_id": str(event_id), "error": str(error)})
 
     def _serve(self) -> None:
-        while True:
-            self._producer.poll(POLL_S)
-            done, self._acknowledged = self._acknowledged, []
+        closing = False
+        while not closing:
+            closing = self._closing.is_set()
+            self._producer.poll(0 if closing else POLL_S)
+            done = [self._acknowledged.popleft() for _ in range(len(self._acknowledged))]
             if done:
                 self._delete(done)
+        connection.close()
 
     def _delete(self, done: list[UUID]) -> None:
         try:
             store.delete_outbox(done)
-        except Error:
-            # Their rows stay and the relay sends them once more; the ingest drops the repeats.
+        except Exception:
+            # Whatever it was, without this thread nothing would leave the outbox here again. The rows stay and the relay
+            # sends them once more; the ingest drops the repeats.
             logger.exception("outbox.delete_failed", extra={"count": len(done)})
             connection.close()
 
@@ -127,6 +138,13 @@ def outbox_producer() -> OutboxProducer:
         if os.getpid() not in _producers:
             _producers[os.getpid()] = OutboxProducer()
         return _producers[os.getpid()]
+
+
+def close_outbox_producer(timeout_s: float) -> int:
+    """Before the process ends; see OutboxProducer.close. The next use makes another."""
+    with _lock:
+        producer = _producers.pop(os.getpid(), None)
+    return producer.close(timeout_s) if producer else 0
 
 
 OutboxEntry = tuple[UUID, str, KafkaHeaders, bytes]  # event id, Kafka key, headers, value

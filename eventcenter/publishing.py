@@ -59,6 +59,8 @@ def find_problems(envelope: Envelope, tenant: str, schemas: SchemaSet) -> list[F
 
 def publish(tenant: str, envelopes: Sequence[Envelope]) -> list[Receipt]:
     """Keep and send events that were found right. When this returns, they are committed: none is lost from here on."""
+    if not envelopes:
+        return []
     prepared = [_prepare(tenant, envelope) for envelope in envelopes]
     first = {item.digest: item for item in reversed(prepared)}
     accepted = [store.Accepted(item.digest, item.id, item.key, to_structured(item.envelope)) for item in first.values()]

@@ -133,7 +133,9 @@ def test_encryption_keys_are_refused_when_one_could_not_open_what_it_sealed(valu
 
 
 def test_stack_file_is_taken_when_no_service_is_set(tmp_path: Path) -> None:
-    (tmp_path / "env").write_text("# a comment\nREDIS_URL=redis://h/0?a=b\n\nSECRET_KEY = s=1 \nLOG_LEVEL=DEBUG\nnothing")
+    (tmp_path / "env").write_text(
+        "# a comment\nREDIS_URL=redis://h/0?a=b\n\nSECRET_KEY = s=1 \nLOG_LEVEL=DEBUG\nnothing"
+    )
     environ = {"LOG_LEVEL": "ERROR"}
 
     load_stack_file(tmp_path, environ)

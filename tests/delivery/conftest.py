@@ -1,4 +1,4 @@
-"""The queues of this run's Redis, as tests of deliveries look at them."""
+"""The queues of this run's Redis, and a worker of this process: real transports and recorder, on the test's database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ import redis
 from django.conf import settings
 
 from delivery.hints import QUEUE_PREFIX
-from delivery.models import DispatchLane
+from delivery.models import Delivery, DispatchLane
+from delivery.transports.registry import make_transports
+from delivery.worker.recorder import Recorder
+from delivery.worker.runner import Runner
+from tests.delivery.worker.desk import Desk, Make, make_delivery
+from tests.fakes.receiver import Receiver
 
 QUEUES = [QUEUE_PREFIX + lane for lane in DispatchLane.values]
 HintsIn = Callable[[str], list[list[int]]]
@@ -40,3 +45,33 @@ def hints_in(redis_client: redis.Redis, empty_queues: None) -> HintsIn:
         return [json.loads(base64.b64decode(json.loads(message)["body"]))[0] for message in reversed(messages)]
 
     return read
+
+
+@pytest.fixture
+def make(transactional_db: None, empty_queues: None, receiver: Receiver) -> Make:
+    """Makes an open delivery to the receiver; see desk.make_delivery."""
+
+    def make_one(path: str = "/hook", **changes: object) -> Delivery:
+        return make_delivery(receiver.url(path), **changes)
+
+    return make_one
+
+
+@pytest.fixture
+def new_desk(transactional_db: None, empty_queues: None) -> Iterator[Callable[[], Desk]]:
+    """Makes workers; all are closed after the test."""
+    desks: list[Desk] = []
+
+    def make_desk() -> Desk:
+        recorder = Recorder(role="test-worker")
+        desks.append(Desk(Runner(make_transports(recorder.has_room), recorder), recorder))
+        return desks[-1]
+
+    yield make_desk
+    for desk in desks:
+        desk.close()
+
+
+@pytest.fixture
+def desk(new_desk: Callable[[], Desk]) -> Desk:
+    return new_desk()

@@ -12,7 +12,7 @@ from delivery import hints
 from delivery.models import Delivery, Dispatch
 from delivery.replay import replay
 from delivery.states import DeliveryStatus
-from delivery.store import load
+from delivery.store import Claimed, load
 from eventcenter.models import Event
 from subscriptions.models import Endpoint, EndpointState, Lane
 from tests.factories import DeliveryFactory
@@ -32,7 +32,7 @@ def test_new_round_begins_when_a_delivery_has_ended(state: str) -> None:
     assert delivery.round_at >= before
     assert [delivery.finished_at, delivery.dead_at, delivery.next_attempt_at, delivery.due_at] == [None] * 4
     assert (delivery.dead_reason, delivery.held_reason) == ("", "")
-    assert [item.replays for item in load([delivery.pk])] == [1]
+    assert [item.replays for item in load(Claimed([delivery.pk], timezone.now()))] == [1]
 
 
 def test_cancelled_delivery_can_be_replayed() -> None:
