@@ -122,7 +122,15 @@ RETENTION_DAYS_IDEMPOTENCY = env.integer("RETENTION_DAYS_IDEMPOTENCY", 7, 1, 365
 # --- Celery: a message is a hint, PostgreSQL is the truth (docs/adr/0002) -----------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"ack_emulation": False, "socket_timeout": 5, "socket_connect_timeout": 2}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "ack_emulation": False,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    # While Redis is away a hint is left to the sweep at once: kombu's own retries held each ingest and record up for 6 s.
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0,
+}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "maintenance"
 CELERY_TASK_CREATE_MISSING_QUEUES = True

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -108,20 +109,23 @@ class BusConsumer:
 
     def _went_back(self) -> bool:
         self._positions = {}
+        # Kafka is not asked where a row stands: its answer may come behind a long poll, one for each partition.
+        stored = {(row.topic, row.partition): row.next_offset for row in ConsumerOffset.objects.all()}
         try:
             if partitions := self._consumer.assignment():
-                self._take_up(self._consumer, partitions)
+                self._take_up(self._consumer, partitions, stored)
         except KafkaException:
             logger.warning("consumer.positions_unknown", exc_info=True)
             return False
         self._astray = False
         return True
 
-    def _take_up(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _take_up(self, consumer: Consumer, partitions: list[TopicPartition], known: Mapping[Place, int]) -> None:
         """Start each partition where PostgreSQL says. By `assign`: a `seek` may be refused, and what had been read and not
         kept would then be passed over."""
-        for partition in partitions:
-            partition.offset = self._start_of(consumer, partition)
+        for each in partitions:
+            offset = known.get((each.topic, each.partition))
+            each.offset = self._start_of(consumer, each) if offset is None else offset
         consumer.assign(partitions)
         self._positions = {(each.topic, each.partition): each.offset for each in partitions}
 
@@ -140,7 +144,7 @@ class BusConsumer:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
-            self._take_up(consumer, partitions)
+            self._take_up(consumer, partitions, {})
         except (Error, KafkaException):
             # Raised from here the client would start the partitions at offsets of its own. None is ours until `read` has
             # taken them up: it drops what comes before.
@@ -180,9 +184,14 @@ def _bus_message(message: Message) -> BusMessage:
     return BusMessage(topic, partition, offset, message.key(), _headers_of(message), message.value() or b"")
 
 
+# For a name that is not UTF-8 the client (2.16) gives a list and sets an error too. Python notices that at a call by way
+# of `methodcaller`; at a plain one its specialised bytecode may not, and the error comes up somewhere else.
+_read_headers = methodcaller("headers")
+
+
 def _headers_of(message: Message) -> list[tuple[str, bytes | None]] | None:
     try:
         # librdkafka gives bytes, its stubs say more
-        return cast("list[tuple[str, bytes | None]]", message.headers() or [])
-    except (SystemError, UnicodeDecodeError):  # the client's answer to a name that is not UTF-8
+        return cast("list[tuple[str, bytes | None]]", _read_headers(message) or [])
+    except (SystemError, UnicodeDecodeError):
         return None

@@ -47,9 +47,11 @@ class Runner:
 
     def close(self, deadline_s: float) -> None:
         ends_at = time.monotonic() + deadline_s
-        for transport in self._transports.values():
-            transport.close(max(ends_at - time.monotonic(), 0.1))
-        self._recorder.stop(max(ends_at - time.monotonic(), 1.0))
+        try:
+            for transport in self._transports.values():
+                transport.close(max(ends_at - time.monotonic(), 0.1))
+        finally:
+            self._recorder.stop(max(ends_at - time.monotonic(), 1.0))
 
     def _send(self, batch: Batch, loaded: Sequence[Loaded], known: DeliverySettings) -> None:
         messages: dict[str, list[Message]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -63,6 +64,15 @@ def sender(event_types: list[EventType], topic: str) -> Iterator[Sender]:
     """Of the tenant acme."""
     yield new_sender()
     bus.close_outbox_producer(timeout_s=10)
+
+
+@pytest.fixture
+def restored_signals() -> Iterator[None]:
+    """A command of ours takes the process's signals; the test run wants them back."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from django.utils import timezone
 from standardwebhooks.webhooks import Webhook
 
 from eventcenter.models import IdempotencyKey, OutboxMessage
+from eventcenter.problems import PROBLEM_JSON
 from eventcenter.standardwebhooks import decode_secret, generate_secret, sign
 from subscriptions.models import Tenant
 from tests.factories import PublishKeyFactory, TenantFactory, release_data
@@ -105,3 +106,28 @@ def new_sender(tenant: str = "acme", **values: Any) -> Sender:
 def kept() -> tuple[int, int]:
     """How many idempotency keys and outbox rows there are."""
     return IdempotencyKey.objects.count(), OutboxMessage.objects.count()
+
+
+def refused(response: HttpResponse, status: int, kind: str) -> list[tuple[str, int | None]]:
+    """The fields and indexes named, after the checks that every refusal passes: a problem, and nothing kept."""
+    problem = json.loads(response.content)
+    assert (response.status_code, problem["type"]) == (status, f"urn:event-center:problem:{kind}"), problem
+    assert response["Content-Type"] == PROBLEM_JSON
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["detail"]
+    assert kept() == (0, 0)
+    return [(error["field"], error.get("index")) for error in problem.get("errors", ())]
+
+
+def accepted(response: HttpResponse) -> list[dict[str, Any]]:
+    assert response.status_code == 202, response.content
+    assert response["Content-Type"] == "application/json"
+    body: dict[str, Any] = json.loads(response.content)
+    assert list(body) == ["events"]
+    return list(body["events"])
+
+
+def accepted_one(response: HttpResponse) -> dict[str, Any]:
+    (receipt,) = accepted(response)
+    return receipt

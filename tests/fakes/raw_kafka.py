@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Sequence
 
 CRC32C_POLYNOMIAL = 0x82F63B78
@@ -37,7 +38,8 @@ def _batch(value: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     pairs = b"".join(_sized(name) + _sized(text) for name, text in headers)
     no_key = _varint(-1)
     record = b"\0" + _varint(0) + _varint(0) + no_key + _sized(value) + _varint(len(headers)) + pairs
-    body = struct.pack(">hiqqqhii", 0, 0, 1_762_344_000_000, 1_762_344_000_000, -1, -1, -1, 1) + _sized(record)
+    now_ms = int(time.time() * 1000)  # a topic forgets what is older than its retention
+    body = struct.pack(">hiqqqhii", 0, 0, now_ms, now_ms, -1, -1, -1, 1) + _sized(record)
     batch = struct.pack(">ibI", -1, 2, crc32c(body)) + body
     return struct.pack(">qi", 0, len(batch)) + batch
 

@@ -13,6 +13,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import pycurl  # noqa: TID251 - this is the transport
@@ -99,7 +100,8 @@ class Engine:
         # The engine says it sleeps before its last look into the inbox, so a hand-over is seen or wakes it.
         if self._asleep:
             self._asleep = False
-            self._wake_writer.send(b"w")
+            with suppress(OSError):  # it woke by itself, found that it shall stop and is gone
+                self._wake_writer.send(b"w")
 
     # The engine's thread.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db import transaction
 from django.utils import timezone
 
 from delivery import store
@@ -74,9 +75,10 @@ def ended(hint: Hint, timeout: float = 15.0) -> None:
 
 
 def sweep_takes(dispatch_id: int) -> Hint:
-    """The dispatch's lease runs out and the sweep gives it a new token."""
-    Dispatch.objects.filter(pk=dispatch_id).update(lease_until=timezone.now() - timedelta(seconds=1))
-    return next(hint for hint in store.release_expired(100, 10.0) if hint.dispatch_id == dispatch_id)
+    """The dispatch's lease runs out and the sweep gives it a new token; in one step, or its holder may renew it between."""
+    with transaction.atomic():
+        Dispatch.objects.filter(pk=dispatch_id).update(lease_until=timezone.now() - timedelta(seconds=1))
+        return next(hint for hint in store.release_expired(100, 10.0) if hint.dispatch_id == dispatch_id)
 
 
 def stuck() -> list[UUID]:
