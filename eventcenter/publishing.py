@@ -62,7 +62,9 @@ def publish(tenant: str, envelopes: Sequence[Envelope]) -> list[Receipt]:
     if not envelopes:
         return []
     prepared = [_prepare(tenant, envelope) for envelope in envelopes]
-    first = {item.digest: item for item in reversed(prepared)}
+    first: dict[UUID, Prepared] = {}  # in the order of the batch: events of one subject must not overtake each other
+    for item in prepared:
+        first.setdefault(item.digest, item)
     accepted = [store.Accepted(item.digest, item.id, item.key, to_structured(item.envelope)) for item in first.values()]
     with transaction.atomic():
         owners = store.accept(accepted)

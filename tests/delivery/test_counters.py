@@ -67,7 +67,8 @@ class Run:
                 store.record([row._replace(token=7)], [], "late", shard)
         for start in range(0, len(rows), 16):
             store.record(rows[start : start + 16], [], "w", shard)
-            store.record(rows[start : start + 3], [], "w", shard) if self._all_ended(rows[start : start + 3]) else None
+            if self._all_ended(rows[start : start + 3]):
+                store.record(rows[start : start + 3], [], "w", shard)
         store.delete_dispatches([(hint.dispatch_id, 1)])
 
     def _all_ended(self, rows: list[store.ResultRow]) -> bool:
