@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from delivery.states import OPEN_STATUSES, DeliveryStatus, sources_of
-from eventcenter.ids import id_time
+from eventcenter.ids import id_time, new_id
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -120,20 +120,27 @@ class Attempt(models.Model):
 class DispatchLane(models.TextChoices):
     """The Celery queue that carries a dispatch's hint: deliveries.<lane>."""
 
-    FAST = "fast", "Fast"
-    SLOW = "slow", "Slow"
-    RETRY = "retry", "Retry"
+    FAST = "fast", "Fast"  # first attempts within their tenant's share
+    SLOW = "slow", "Slow"  # first attempts to endpoints known to be slow
+    BULK_0 = "bulk0", "Bulk 0"  # first attempts beyond their tenant's share, spread over four by tenant
+    BULK_1 = "bulk1", "Bulk 1"
+    BULK_2 = "bulk2", "Bulk 2"
+    BULK_3 = "bulk3", "Bulk 3"
+    RETRY = "retry", "Retry"  # all later attempts, and what was held
 
 
 class Dispatch(models.Model):
     """One outstanding batch of deliveries. A hint names (id, token); whoever moves the token on holds the batch.
 
     `lease_until` in the past means: the hint or its worker was lost; the sweep takes a new token and publishes again.
+    `endpoint_id` is set where all deliveries are one endpoint's, let go from its held ones: how many of those are on
+    their way decides how many more may follow (delivery.release).
     """
 
     lane = models.TextField(choices=DispatchLane.choices, default=DispatchLane.FAST)
     token = models.IntegerField(default=0)
     delivery_ids = ArrayField(models.UUIDField())
+    endpoint_id = models.BigIntegerField(null=True)
     not_before = models.DateTimeField(null=True)
     claimed_by = models.TextField(default="")
     lease_until = models.DateTimeField()
@@ -171,3 +178,167 @@ class DeliveryCounter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.minute:%Y-%m-%d %H:%M} endpoint {self.endpoint_id}"
+
+
+class BreakerState(models.TextChoices):
+    """Whether an endpoint is called at all."""
+
+    CLOSED = "closed", "Closed"  # called as usual
+    OPEN = "open", "Open"  # not called until next_probe_at; by hand without one: until closed by hand
+    HALF_OPEN = "half_open", "Half-open"  # one delivery is on its way to find out
+
+
+class Breaker(models.Model):
+    """What is known of an endpoint's health, over all workers. Healthy endpoints have no row, or one that says nothing.
+
+    `hold_until` is the receiver's own wish (Retry-After) and stands beside the breaker's state. The counts are of the
+    window that began at `window_at` and of the one before it.
+    """
+
+    endpoint_id = models.BigIntegerField(primary_key=True)
+    tenant_id = models.BigIntegerField()
+    state = models.TextField(choices=BreakerState.choices, default=BreakerState.CLOSED)
+    reason = models.TextField(default="", blank=True)
+    by_hand = models.BooleanField(default=False)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    next_probe_at = models.DateTimeField(null=True, blank=True)
+    probe_delivery_id = models.UUIDField(null=True, blank=True)
+    probe_until = models.DateTimeField(null=True, blank=True)
+    openings = models.SmallIntegerField(default=0, help_text="In a row, without a success between; waits grow with it.")
+    hold_until = models.DateTimeField(null=True, blank=True)
+    hold_reason = models.TextField(default="", blank=True)
+    consecutive = models.IntegerField(default=0, help_text="Failures since the last success.")
+    window_at = models.DateTimeField(null=True, blank=True)
+    succeeded = models.IntegerField(default=0)
+    failed = models.IntegerField(default=0)
+    succeeded_before = models.IntegerField(default=0)
+    failed_before = models.IntegerField(default=0)
+    failing_since = models.DateTimeField(null=True, blank=True, help_text="The first failure since the last success.")
+    warned_percent = models.SmallIntegerField(
+        default=0, help_text="Of the time to auto-disable; the last warning given."
+    )
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=models.Q(state__in=BreakerState.values), name="breaker_state_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"breaker of endpoint {self.endpoint_id}: {self.state}"
+
+
+class OrderedDelivery(models.Model):
+    """The queue of an ordered subscription's open deliveries: of each `order_key` the lowest `seq` is the head.
+
+    The key is a digest of (subscription, partition key). A row goes when its delivery ends; a dead one's stays where
+    the subscription's ordering is "block".
+    """
+
+    seq = models.BigAutoField(primary_key=True)
+    order_key = models.UUIDField()
+    subscription_id = models.BigIntegerField()
+    delivery_id = models.UUIDField(unique=True)
+
+    class Meta:
+        verbose_name_plural = "ordered deliveries"
+        indexes: ClassVar = [models.Index(fields=["order_key", "seq"], name="ordered_delivery_head")]
+
+    def __str__(self) -> str:
+        return f"{self.order_key} #{self.seq} {self.delivery_id}"
+
+
+class ReplayState(models.TextChoices):
+    DRAFT = "draft", "Preview"  # counted, not started
+    RUNNING = "running", "Running"
+    PAUSED = "paused", "Paused"
+    CANCELLED = "cancelled", "Cancelled"
+    DONE = "done", "Done"
+
+
+class ReplayJob(models.Model):
+    """A durable replay of the deliveries that a filter or a selection finds. `cursor` is the last one that was looked at."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    tenant = models.ForeignKey(
+        "subscriptions.Tenant", models.CASCADE, null=True, blank=True, related_name="replay_jobs"
+    )
+    criteria = models.JSONField(help_text="delivery.replays.criteria: the filter, as it was given.")
+    state = models.TextField(choices=ReplayState.choices, default=ReplayState.DRAFT)
+    rate_per_s = models.FloatField()
+    total = models.IntegerField(default=0, help_text="What the filter found when it was counted.")
+    queued = models.IntegerField(default=0)
+    skipped = models.IntegerField(default=0, help_text="Open by then, or without endpoint or event.")
+    cursor = models.UUIDField(null=True, blank=True)
+    until = models.DateTimeField(help_text="Deliveries planned later are not part of it.")
+    actor = models.TextField()
+    reason = models.TextField(default="", blank=True)
+    note = models.TextField(default="", blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    stepped_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=models.Q(state__in=ReplayState.values), name="replay_state_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"replay {self.id} {self.state}"
+
+
+class FeedItem(models.Model):
+    """What the console channel delivered: one line of the ops console's feed. The id is the delivery's."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    tenant = models.ForeignKey("subscriptions.Tenant", models.CASCADE, related_name="feed_items")
+    endpoint = models.ForeignKey("subscriptions.Endpoint", models.CASCADE, related_name="feed_items")
+    event_id = models.UUIDField()
+    type = models.TextField()
+    subject = models.TextField()
+    severity = models.TextField(default="info")
+    summary = models.TextField()
+    received_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        indexes: ClassVar = [models.Index(fields=["tenant", "-id"], name="feed_item_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.subject}"
+
+
+class AlertSeverity(models.TextChoices):
+    INFO = "info", "Info"
+    WARNING = "warning", "Warning"
+    CRITICAL = "critical", "Critical"
+
+
+class Alert(models.Model):
+    """Something that a person should look at; open until `resolved_at`. One open alert a `dedup_key`."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    kind = models.TextField(help_text="endpoint.failing, endpoint.disabled …")
+    dedup_key = models.TextField()
+    severity = models.TextField(choices=AlertSeverity.choices, default=AlertSeverity.WARNING)
+    tenant_id = models.BigIntegerField(null=True, blank=True)
+    endpoint_id = models.BigIntegerField(null=True, blank=True)
+    summary = models.TextField()
+    details = models.JSONField(default=dict, blank=True)
+    raised_at = models.DateTimeField(db_default=Now())
+    last_at = models.DateTimeField(db_default=Now())
+    resolved_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["dedup_key"], condition=models.Q(resolved_at=None), name="alert_open_once_a_key"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.summary}"

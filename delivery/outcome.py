@@ -48,6 +48,14 @@ class ErrorKind(StrEnum):
     ENDPOINT_DISABLED = "endpoint_disabled"  # permanent: by its own 410 or by an admin
     ENDPOINT_DELETED = "endpoint_deleted"
     EVENT_EXPIRED = "event_expired"  # permanent: the event's days of retention ended before the delivery did
+    BREAKER_OPEN = "breaker_open"  # deferred: the endpoint failed too often, or somebody opened its breaker
+    RETRY_AFTER = "retry_after"  # deferred: the receiver asked for a pause
+    RATE_LIMIT = "rate_limit"  # deferred: the endpoint's or the tenant's limit is used up
+    ORDERING = "ordering"  # held: the delivery before it of the same partition key has not ended
+    BACKLOG = "backlog"  # held: its endpoint's waiting deliveries are let go a few at a time
+    NO_SECRET = "no_secret"  # deferred: the signing secrets cannot be read, and unsigned it must not go
+    BROKER = "broker"  # a message broker, or PagerDuty, refused it
+    TEMPLATE = "template"  # permanent: the template cannot be filled from this event
     INTERNAL = "internal"  # a fault of ours
 
 

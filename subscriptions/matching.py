@@ -20,6 +20,7 @@ class Route:
     types: tuple[str, ...]
     tags: frozenset[str]
     accepts: Callable[[Envelope], bool] | None
+    ordered: bool = False
 
     def takes(self, envelope: Envelope) -> bool:
         if self.tags and self.tags.isdisjoint(envelope.tags):

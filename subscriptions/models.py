@@ -13,6 +13,19 @@ from django.db.models.functions import Now
 SLUG = RegexValidator(r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", "Takes 1–63 of a–z, 0–9 and '-', not '-' at an end.")
 
 
+class Ordering(models.TextChoices):
+    """Whether a subscription's deliveries wait for the one before them of the same partition key."""
+
+    NONE = "none", "None"  # as fast as they come
+    BLOCK = "block", "In order; a dead one stops its key"  # until somebody replays or passes over it
+    SKIP = "skip", "In order; a dead one is passed over"
+
+
+MAX_RATE_PER_S = 100_000
+RATE_VALIDATORS = (MinValueValidator(0.01), MaxValueValidator(MAX_RATE_PER_S))
+MAX_IN_FLIGHT = 400  # delivery.transports.lanes: what one process can watch
+
+
 class Tenant(models.Model):
     """An organisation whose events and endpoints are kept apart from everybody else's."""
 
@@ -21,6 +34,12 @@ class Tenant(models.Model):
     )
     name = models.CharField(max_length=200)
     active = models.BooleanField(default=True, help_text="Events of an inactive tenant are refused.")
+    rate_limit = models.FloatField(
+        null=True,
+        blank=True,
+        validators=RATE_VALIDATORS,
+        help_text="Requests per second over all its endpoints; empty: no limit.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -34,6 +53,10 @@ class Channel(models.TextChoices):
     """How an endpoint is reached. Each has one transport in delivery.transports."""
 
     WEBHOOK = "webhook", "Webhook"  # HTTP POST, signed by Standard Webhooks
+    KAFKA = "kafka", "Kafka topic"  # CloudEvents Kafka binding
+    AMQP = "amqp", "AMQP (RabbitMQ)"  # CloudEvents AMQP binding, published with confirms
+    PAGERDUTY = "pagerduty", "PagerDuty"  # Events API v2
+    CONSOLE = "console", "Ops console"  # the in-app feed
 
 
 class ContentMode(models.TextChoices):
@@ -62,18 +85,36 @@ class Endpoint(models.Model):
     """A sink: where deliveries go, and how."""
 
     HEADERS_PURPOSE = "endpoint-headers"
+    CREDENTIALS_PURPOSE = "endpoint-credentials"
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="endpoints")
     slug = models.CharField(max_length=63, validators=[SLUG])
     name = models.CharField(max_length=200, blank=True)
     channel = models.CharField(max_length=20, choices=Channel.choices, default=Channel.WEBHOOK)
-    url = models.CharField(max_length=2000)
+    url = models.CharField(max_length=2000, blank=True, help_text="For webhooks; other channels have settings.")
+    config = models.JSONField(default=dict, blank=True, help_text="The channel's settings; nothing secret.")
+    sealed_credentials = models.BinaryField(
+        null=True, editable=False, help_text="The channel's secret settings (JSON object), sealed."
+    )
+    template = models.CharField(
+        max_length=40, blank=True, help_text="Shapes the request; empty: the CloudEvent itself."
+    )
+    template_params = models.JSONField(default=dict, blank=True, help_text="What the template asks for.")
     content_mode = models.CharField(max_length=20, choices=ContentMode.choices, default=ContentMode.STRUCTURED)
     sealed_headers = models.BinaryField(
         null=True, editable=False, help_text="Custom headers (JSON), sealed: they carry tokens."
     )
     timeout_s = models.FloatField(
         default=15.0, validators=[MinValueValidator(0.1), MaxValueValidator(20)], help_text="Total deadline, seconds."
+    )
+    rate_limit = models.FloatField(
+        null=True, blank=True, validators=RATE_VALIDATORS, help_text="Requests per second; empty: no limit."
+    )
+    max_in_flight = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_IN_FLIGHT)],
+        help_text="Requests at once over all workers; empty: the default of each worker.",
     )
     state = models.CharField(max_length=20, choices=EndpointState.choices, default=EndpointState.ENABLED)
     state_reason = models.CharField(max_length=300, blank=True)
@@ -125,6 +166,7 @@ class Subscription(models.Model):
     )
     filters = models.JSONField(default=list, blank=True, help_text="CloudEvents Subscriptions filters; all must hold.")
     retry_policy = models.JSONField(null=True, blank=True, help_text="Empty: the standard schedule.")
+    ordering = models.CharField(max_length=10, choices=Ordering.choices, default=Ordering.NONE)
     active = models.BooleanField(default=True)
     managed_by = models.CharField(max_length=40, blank=True, editable=False, help_text="'yaml' when a file owns it.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from django.db.models import F
 from django.utils import timezone
@@ -14,7 +15,7 @@ from eventcenter.follow import Followed
 from eventcenter.standardwebhooks import decode_secret
 from subscriptions.filters import FilterError, compile_filters
 from subscriptions.matching import Route, RoutingTable, build
-from subscriptions.models import Endpoint, EndpointSecret, Subscription, Tenant
+from subscriptions.models import Endpoint, EndpointSecret, Ordering, Subscription, Tenant
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,14 @@ class Sink:
     secrets: tuple[bytes, ...]
     timeout_s: float
     state: str
+    config: Mapping[str, object] = field(default_factory=dict)
+    credentials: Mapping[str, str] = field(default_factory=dict)
+    template: str = ""
+    template_params: Mapping[str, object] = field(default_factory=dict)
+    rate_limit: float | None = None
+    tenant_rate_limit: float | None = None
+    max_in_flight: int | None = None
+    secrets_unreadable: bool = False  # it has live secrets and none can be opened
 
     def __repr__(self) -> str:
         return f"Sink({self.tenant}/{self.slug})"
@@ -41,10 +50,11 @@ class Sink:
 
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
-    """What a worker holds: sinks by endpoint id, retry policies (None: the standard one) by subscription id."""
+    """What a worker holds: sinks by endpoint id; by subscription id retry policies (None: the standard one) and orderings."""
 
     sinks: dict[int, Sink]
     policies: dict[int, dict[str, object] | None]
+    orderings: dict[int, str] = field(default_factory=dict)  # of the ordered ones only
 
 
 def _load_routing() -> RoutingTable:
@@ -63,15 +73,24 @@ def _route(row: Subscription) -> Route | None:
     except FilterError as error:
         logger.error("subscription.filters_unusable", extra={"subscription_id": row.pk, "why": str(error)})
         return None
-    return Route(row.pk, row.endpoint_id, row.endpoint.lane, tuple(row.types), frozenset(row.tags), accepts)
+    types, tags = tuple(row.types), frozenset(row.tags)
+    return Route(row.pk, row.endpoint_id, row.endpoint.lane, types, tags, accepts, row.ordering != Ordering.NONE)
 
 
 def _load_delivery_settings() -> DeliverySettings:
-    secrets: dict[int, list[bytes]] = {}
+    secrets: dict[int, list[bytes]] = {}  # an endpoint with an empty list has secrets that cannot be opened
     for secret in EndpointSecret.objects.live(timezone.now()).order_by("-created_at", "-id"):
         secrets.setdefault(secret.endpoint_id, []).extend(_opened(secret))
-    sinks = {row.pk: _sink(row, secrets.get(row.pk, [])) for row in Endpoint.objects.select_related("tenant")}
-    return DeliverySettings(sinks, dict(Subscription.objects.values_list("id", "retry_policy")))
+    sinks = {
+        row.pk: _sink(row, secrets.get(row.pk, []), secrets.get(row.pk) == [])
+        for row in Endpoint.objects.select_related("tenant")
+    }
+    policies, orderings = {}, {}
+    for pk, policy, ordering in Subscription.objects.values_list("id", "retry_policy", "ordering"):
+        policies[pk] = policy
+        if ordering != Ordering.NONE:
+            orderings[pk] = ordering
+    return DeliverySettings(sinks, policies, orderings)
 
 
 def _opened(secret: EndpointSecret) -> list[bytes]:
@@ -82,7 +101,7 @@ def _opened(secret: EndpointSecret) -> list[bytes]:
         return []
 
 
-def _sink(row: Endpoint, secrets: list[bytes]) -> Sink:
+def _sink(row: Endpoint, secrets: list[bytes], unreadable: bool) -> Sink:
     return Sink(
         endpoint_id=row.pk,
         tenant_id=row.tenant_id,
@@ -95,6 +114,14 @@ def _sink(row: Endpoint, secrets: list[bytes]) -> Sink:
         secrets=tuple(secrets),
         timeout_s=row.timeout_s,
         state=row.state,
+        config=row.config,
+        credentials=open_credentials(row),
+        template=row.template,
+        template_params=row.template_params,
+        rate_limit=row.rate_limit,
+        tenant_rate_limit=row.tenant.rate_limit,
+        max_in_flight=row.max_in_flight,
+        secrets_unreadable=unreadable,
     )
 
 
@@ -108,6 +135,18 @@ def open_headers(row: Endpoint) -> tuple[tuple[str, str], ...]:
         logger.error("headers.unreadable", extra={"endpoint_id": row.pk, "why": str(error)})
         return ()
     return tuple((str(name), str(value)) for name, value in pairs)
+
+
+def open_credentials(row: Endpoint) -> dict[str, str]:
+    """The channel's secret settings. An unreadable seal gives none, and says so in the log."""
+    if not row.sealed_credentials:
+        return {}
+    try:
+        opened = json.loads(unseal(bytes(row.sealed_credentials), Endpoint.CREDENTIALS_PURPOSE))
+    except UnsealError as error:
+        logger.error("credentials.unreadable", extra={"endpoint_id": row.pk, "why": str(error)})
+        return {}
+    return {str(name): str(value) for name, value in opened.items()}
 
 
 routing: Followed[RoutingTable] = Followed(_load_routing)

@@ -3,28 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from delivery.outcome import Outcome
+from delivery.outcome import ErrorKind, Outcome
+from subscriptions.routing import Sink
 
 
 @dataclass(frozen=True, slots=True)
+class Sending:
+    """One try of one delivery, before its channel gave it a form."""
+
+    delivery_id: UUID
+    number: int  # of this attempt, from 1
+    body: bytes  # the event, canonical structured JSON
+    timestamp: int  # epoch seconds now
+    traceparent: str = ""
+    replay: bool = False
+    context: object = None  # the caller's own; comes back untouched
+
+
+@dataclass(slots=True)
 class Message:
-    """One try of one delivery, ready to send. `context` is the caller's own and comes back untouched."""
+    """One try of one delivery, ready to send. `context` is the caller's own and comes back untouched.
+
+    `start_at` (monotonic seconds, 0.0: at once) is the slot that the rate limit gave; `spacing_s` is the least time
+    between two starts to this endpoint.
+    """
 
     delivery_id: UUID
     endpoint_id: int
     number: int  # of this attempt, from 1
-    url: str
+    url: str  # where to, as text; for webhooks the URL
     headers: Sequence[tuple[str, str]]
     body: bytes
     timeout_s: float  # for the whole try: name look-up, connect, request and answer
     context: object = None
+    sink: Sink | None = None  # for channels that need more of the endpoint than a URL
+    start_at: float = 0.0
+    spacing_s: float = 0.0
 
 
 Record = Callable[[Message, Outcome], None]
+Build = Callable[[Sink, Sending], Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why an endpoint is not called now. `until` None: nobody knows."""
+
+    kind: ErrorKind
+    reason: str  # for people
+    until: datetime | None = None
+
+
+def always() -> bool:
+    """A gate that never shuts."""
+    return True
+
+
+@dataclass(slots=True)
+class Gate:
+    """What transports ask before each start. Filled by the worker's other threads; single reads of dicts need no lock.
+
+    `held`: endpoints that are not called now: what waits for them is deferred. `caps`: how many requests to an endpoint
+    this process may have in flight, where the endpoint has a limit of its own. `may_start()` false: nothing new at all.
+    """
+
+    may_start: Callable[[], bool] = always
+    held: dict[int, Hold] = field(default_factory=dict)
+    caps: dict[int, int] = field(default_factory=dict)
 
 
 class Transport(Protocol):

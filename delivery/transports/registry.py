@@ -8,9 +8,9 @@ from django.conf import settings
 
 from delivery.addresses import AddressPolicy
 from delivery.transports.base import Transport
+from delivery.transports.lanes import Limits
 from delivery.transports.webhook.engine import always
 from delivery.transports.webhook.handle import CurlOptions
-from delivery.transports.webhook.lanes import Limits
 from delivery.transports.webhook.transport import WebhookTransport
 from subscriptions.models import Channel
 

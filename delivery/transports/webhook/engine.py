@@ -20,9 +20,9 @@ import pycurl  # noqa: TID251 - this is the transport
 
 from delivery.outcome import ErrorKind, Outcome, OutcomeKind, deferred
 from delivery.transports.base import Message, Record
+from delivery.transports.lanes import MIN_HOLD_S, Lane, Lanes, Limits, Parcel
 from delivery.transports.webhook.guards import HeaderGuard, UrlGuard
 from delivery.transports.webhook.handle import CurlOptions, Handle, unsent
-from delivery.transports.webhook.lanes import MIN_HOLD_S, Lane, Lanes, Limits, Parcel
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from delivery.outcome import (
     parse_retry_after,
 )
 from delivery.transports.base import Message
-from delivery.transports.webhook.lanes import Lane, Parcel
+from delivery.transports.lanes import Lane, Parcel
 
 USER_AGENT = "event-center/1.0"
 DEFAULT_CONNECT_TIMEOUT_S = 10.0

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 from delivery.outcome import ErrorKind, Outcome, deferred
 from delivery.transports.base import Message, Record
+from delivery.transports.lanes import MIN_HOLD_S, Limits
 from delivery.transports.webhook.engine import Engine, always
 from delivery.transports.webhook.handle import CurlOptions
-from delivery.transports.webhook.lanes import MIN_HOLD_S, Limits
 
 DEFAULT_CLOSE_S = 20.0
 # After its deadline the engine has only values left to report.

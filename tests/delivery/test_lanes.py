@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from delivery.transports.base import Message
-from delivery.transports.webhook.lanes import MAX_IN_FLIGHT, SLOW_AFTER_S, Lane, Lanes, Limits, Parcel
+from delivery.transports.lanes import MAX_IN_FLIGHT, SLOW_AFTER_S, Lane, Lanes, Limits, Parcel
 
 
 def parcel(endpoint_id: int, handed_at: float = 0.0) -> Parcel:
