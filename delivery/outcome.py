@@ -53,7 +53,7 @@ class ErrorKind(StrEnum):
     RATE_LIMIT = "rate_limit"  # deferred: the endpoint's or the tenant's limit is used up
     ORDERING = "ordering"  # held: the delivery before it of the same partition key has not ended
     BACKLOG = "backlog"  # held: its endpoint's waiting deliveries are let go a few at a time
-    NO_SECRET = "no_secret"  # deferred: the signing secrets cannot be read, and unsigned it must not go
+    UNSIGNED = "unsigned"  # deferred: the signing secrets cannot be read, and unsigned it must not go
     BROKER = "broker"  # a message broker, or PagerDuty, refused it
     TEMPLATE = "template"  # permanent: the template cannot be filled from this event
     INTERNAL = "internal"  # a fault of ours
