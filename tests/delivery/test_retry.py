@@ -4,18 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from delivery.retry import (
-    DEFAULT_POLICY,
-    Dead,
-    DeadReason,
-    NextTry,
-    PolicyError,
-    RetryPolicy,
-    hold_until,
-    next_attempt,
-    parse_policy,
-    policy_as_data,
-)
+from delivery.retry import Dead, DeadReason, NextTry, hold_until, next_attempt
+from subscriptions.retry_policy import NAMED_POLICIES, RetryPolicy
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PLAIN = RetryPolicy(jitter_share=0.0)
@@ -59,69 +49,25 @@ def test_dead_when_the_next_try_would_be_past_the_maximum_age(age_s: int, expect
     assert next_attempt(policy, 2, NOW - timedelta(seconds=age_s), NOW, None, 0.0) == expected
 
 
-def test_the_whole_default_schedule_fits_its_maximum_age_at_full_jitter() -> None:
-    at = NOW
-    for attempts_made in range(1, len(DEFAULT_POLICY.schedule_s)):
-        planned = next_attempt(DEFAULT_POLICY, attempts_made, NOW, at, None, 0.999)
+@pytest.mark.parametrize("name", NAMED_POLICIES)
+def test_the_whole_schedule_fits_its_maximum_age_when_jitter_is_full(name: str) -> None:
+    policy, at = NAMED_POLICIES[name].policy, NOW
+    for attempts_made in range(1, len(policy.schedule_s)):
+        planned = next_attempt(policy, attempts_made, NOW, at, None, 0.999)
         assert isinstance(planned, NextTry)
         at = planned.at
 
 
-def test_holds_end_with_the_maximum_age() -> None:
-    policy = RetryPolicy(max_age_s=100.0)
-    assert hold_until(policy, NOW, NOW, 100.0) == in_s(100)
-    assert hold_until(policy, NOW, NOW, 101.0) == Dead(DeadReason.TOO_OLD)
-
-
-def test_permanent_statuses() -> None:
-    policy = RetryPolicy(permanent_statuses=frozenset({400, 422}))
-    assert policy.is_permanent(422)
-    assert not policy.is_permanent(500)
-    assert not policy.is_permanent(None)
-
-
-def test_policy_survives_the_way_through_plain_data() -> None:
-    policy = RetryPolicy((0.0, 1.5), 0.5, 3600.0, frozenset({404, 400}))
-    assert parse_policy(policy_as_data(policy)) == policy
-    assert parse_policy({}) == DEFAULT_POLICY
-    assert parse_policy({"schedule_s": [0, 10]}) == RetryPolicy(schedule_s=(0.0, 10.0))
-
-
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("age_s", "hold_s", "expected"),
     [
-        ("schedule_s", []),
-        ("schedule_s", 5),
-        ("schedule_s", "55"),
-        ("schedule_s", [1, -1]),
-        ("schedule_s", [True]),
-        ("schedule_s", ["5"]),
-        ("schedule_s", [float("nan")]),
-        ("schedule_s", [float("inf")]),
-        ("schedule_s", [1] * 51),
-        ("schedule_s", [8 * 86_400]),
-        ("jitter_share", -0.1),
-        ("jitter_share", 1.1),
-        ("jitter_share", None),
-        ("max_age_s", 59),
-        ("max_age_s", 31 * 86_400),
-        ("max_age_s", "1h"),
-        ("permanent_statuses", 404),
-        ("permanent_statuses", [399]),
-        ("permanent_statuses", [600]),
-        ("permanent_statuses", [404.0]),
-        ("permanent_statuses", [410]),
-        ("permanent_statuses", [404, 503]),
-        ("retries", 3),
+        (0, 100.0, in_s(100)),
+        (0, 5000.0, in_s(1000)),
+        (999, 5000.0, in_s(1)),
+        (1000, 5.0, Dead(DeadReason.TOO_OLD)),
+        (1001, 0.0, Dead(DeadReason.TOO_OLD)),
     ],
 )
-def test_bad_policy_names_the_field(field: str, value: object) -> None:
-    with pytest.raises(PolicyError) as caught:
-        parse_policy({field: value})
-    assert list(caught.value.errors) == [field]
-
-
-def test_bad_policy_names_every_bad_field() -> None:
-    with pytest.raises(PolicyError) as caught:
-        parse_policy({"jitter_share": 2, "max_age_s": 0, "schedule_s": [0], "colour": "red"})
-    assert set(caught.value.errors) == {"jitter_share", "max_age_s", "colour"}
+def test_held_delivery_lives_until_its_maximum_age_is_over(age_s: int, hold_s: float, expected: NextTry | Dead) -> None:
+    policy = RetryPolicy(max_age_s=1000.0)
+    assert hold_until(policy, NOW - timedelta(seconds=age_s), NOW, hold_s) == expected
