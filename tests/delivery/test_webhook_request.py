@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from uuid import UUID
 
-from delivery.transports.base import Message
+from delivery.transports.base import Message, Sending
 from delivery.transports.webhook import ContentMode, Target, build_message, make_target
 from eventcenter.standardwebhooks import HEADERS, verify
 
@@ -36,9 +36,7 @@ def target(mode: ContentMode = ContentMode.STRUCTURED, custom: list[tuple[str, s
 
 
 def build(to: Target, *, replay: bool = False, traceparent: str = "") -> Message:
-    return build_message(
-        to, delivery_id=DELIVERY, number=2, body=BODY, timestamp=NOW, replay=replay, traceparent=traceparent
-    )
+    return build_message(to, Sending(DELIVERY, 2, BODY, NOW, traceparent, replay))
 
 
 def check(secret: bytes, message: Message) -> None:

@@ -1,15 +1,18 @@
-"""From an endpoint's settings and an event to the Message that goes out. Pure."""
+"""From an endpoint's settings and an event to the Message that goes out. Pure, but for what `build` remembers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from uuid import UUID
 
-from delivery.transports.base import Message
+from django.conf import settings
+
+from delivery.transports.base import Message, Sending
 from eventcenter.envelope import split_structured
 from eventcenter.standardwebhooks import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
+from subscriptions.routing import Sink
+from subscriptions.templating import Compiled, TemplateError, compile_template
 from subscriptions.webhook_rules import is_reserved
 
 STRUCTURED_CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
@@ -34,6 +37,7 @@ class Target:
     mode: ContentMode
     timeout_s: float
     custom_headers: tuple[tuple[str, str], ...]
+    template: Compiled | None = None  # with it the body and content-type are the template's, whatever the mode
 
 
 def make_target(
@@ -44,43 +48,78 @@ def make_target(
     mode: ContentMode = ContentMode.STRUCTURED,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     custom_headers: Iterable[tuple[str, str]] = (),
+    template: Compiled | None = None,
 ) -> Target:
-    """`secrets`: the live ones, newest first; each adds a signature. Reserved custom headers are left out."""
-    kept = tuple((name, value) for name, value in custom_headers if not is_reserved(name))
-    return Target(endpoint_id, url, tuple(secrets), mode, timeout_s, kept)
+    """`secrets`: the live ones, newest first; each adds a signature. Reserved custom headers are left out.
 
-
-def build_message(
-    target: Target,
-    *,
-    delivery_id: UUID,
-    number: int,
-    body: bytes,
-    timestamp: int,
-    traceparent: str = "",
-    replay: bool = False,
-    context: object = None,
-) -> Message:
-    """One attempt. `body` is the event in canonical structured JSON, `timestamp` epoch seconds now.
-
-    `webhook-id` is the delivery's id, the same over retries and replays.
+    A custom header takes the place of the template's of the same name; content-type stays the template's.
     """
-    content_type = STRUCTURED_CONTENT_TYPE
-    attributes: Sequence[tuple[str, str]] = ()
-    if target.mode is ContentMode.BINARY:
+    kept = [(name, value) for name, value in custom_headers if not is_reserved(name)]
+    if template is not None:
+        own = {name.lower() for name, _ in kept}
+        kept = [header for header in template.headers if header[0] not in own] + kept
+    return Target(endpoint_id, url, tuple(secrets), mode, timeout_s, tuple(kept), template)
+
+
+def build_message(target: Target, sending: Sending) -> Message:
+    """One attempt. `webhook-id` is the delivery's id, the same over retries and replays; the final body is signed.
+
+    Raises TemplateError when the template cannot be filled from this event.
+    """
+    webhook_id, timestamp, body = str(sending.delivery_id), str(sending.timestamp), sending.body
+    headers = [(ID_HEADER, webhook_id), (TIMESTAMP_HEADER, timestamp)]
+    if target.template is not None:
+        body = target.template.render(body)
+    elif target.mode is ContentMode.BINARY:
         attributes, content_type, body = split_structured(body)
-    webhook_id = str(delivery_id)
-    headers = [
-        (ID_HEADER, webhook_id),
-        (TIMESTAMP_HEADER, str(timestamp)),
-        ("content-type", content_type),
-        *attributes,
-        *target.custom_headers,
-    ]
+        headers += (("content-type", content_type), *attributes)
+    else:
+        headers.append(("content-type", STRUCTURED_CONTENT_TYPE))
+    headers += target.custom_headers
     if target.secrets:
-        headers.append((SIGNATURE_HEADER, sign(target.secrets, webhook_id, timestamp, body)))
-    if traceparent:
-        headers.append(("traceparent", traceparent))
-    if replay:
+        headers.append((SIGNATURE_HEADER, sign(target.secrets, webhook_id, sending.timestamp, body)))
+    if sending.traceparent:
+        headers.append(("traceparent", sending.traceparent))
+    if sending.replay:
         headers.append((REPLAY_HEADER, "true"))
-    return Message(delivery_id, target.endpoint_id, number, target.url, headers, body, target.timeout_s, context)
+    number, context = sending.number, sending.context
+    return Message(
+        sending.delivery_id, target.endpoint_id, number, target.url, headers, body, target.timeout_s, context
+    )
+
+
+# By endpoint. The same Sink object stands for the same settings; a template that cannot be used is known as well, so that
+# a backlog does not compile it for each delivery.
+_targets: dict[int, tuple[Sink, Target | TemplateError]] = {}
+
+
+def build(sink: Sink, sending: Sending) -> Message:
+    """The channel's Build. Raises TemplateError, MissingSecretError when a secret of the template is not there."""
+    known = _targets.get(sink.endpoint_id)
+    target = known[1] if known is not None and known[0] is sink else _remember(sink)
+    if isinstance(target, TemplateError):
+        raise type(target)(target.problem, where=target.where, field=target.field)
+    return build_message(target, sending)
+
+
+def _remember(sink: Sink) -> Target | TemplateError:
+    made: Target | TemplateError
+    try:
+        made = _target(sink)
+    except TemplateError as error:
+        made = error.with_traceback(None)
+    _targets[sink.endpoint_id] = (sink, made)
+    return made
+
+
+def _target(sink: Sink) -> Target:
+    template = compile_template(sink.template, sink.template_params, sink.credentials) if sink.template else None
+    return make_target(
+        endpoint_id=sink.endpoint_id,
+        url=sink.url,
+        secrets=sink.secrets,
+        mode=ContentMode(sink.content_mode),
+        timeout_s=min(sink.timeout_s, settings.WEBHOOK_MAX_TIMEOUT_S),
+        custom_headers=sink.headers,
+        template=template,
+    )
