@@ -5,26 +5,34 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from django.conf import settings
-from django.db import connection
+from django.db import Error, connection
 
 from eventcenter import store
 
 logger = logging.getLogger(__name__)
 
-# What Kafka has not taken by then stays in the outbox; the relay tries again. Short, so that memory does not fill up.
-MESSAGE_TIMEOUT_MS = 5_000
+# What waits for Kafka in one process. More is left to the relay, so that memory does not fill up while Kafka is away.
 QUEUE_MESSAGES = 50_000
-POLL_S = 0.2
+QUEUE_KBYTES = 64 * 1024
+POLL_S = 0.05
+# How soon an event follows the one before it that another process was just sending: Kafka takes some milliseconds.
+TURN_POLL_S = 0.02
+# What waits longer than so long for its turn is old enough for the relay (eventcenter.relay.LEFT_ALONE).
+TURN_WAIT_S = 3.0
+TURN_WAITERS_MOST = 1_000
+# The relay gives one group so long; it sends what remains again, from the oldest.
+GROUP_PATIENCE_S = 5.0
 EVENT_ID_ATTRIBUTE = "eventcenterid"  # our own extension: the id that the publish API gave
 EVENT_ID_HEADER = "ce_" + EVENT_ID_ATTRIBUTE
 
@@ -42,10 +50,16 @@ def kafka_config(**more: object) -> dict[str, Any]:
 
 
 def new_producer(**more: object) -> Producer:
-    """Idempotence is left to the ingest, which drops every repeat; acks=all keeps what the 202 promised."""
-    config = {"acks": "all", "linger.ms": 2, "message.timeout.ms": MESSAGE_TIMEOUT_MS, "compression.type": "zstd"}
-    limits = {"queue.buffering.max.messages": QUEUE_MESSAGES, "socket.nagle.disable": True}
-    return Producer(kafka_config(**config, **limits, **more))
+    """What it is given goes to each partition in that order, and acks=all keeps what the 202 promised.
+
+    One request at a time: librdkafka puts what must be sent again before what came later (its issue 1092). No message
+    times out: the one behind it could then be taken, and overtake it. Its own idempotence would drop repeats, which the
+    ingest does anyway, and brings errors that end a producer for good.
+    """
+    config = {"acks": "all", "linger.ms": 2, "compression.type": "zstd", "socket.nagle.disable": True}
+    order = {"max.in.flight.requests.per.connection": 1, "message.timeout.ms": 0}
+    limits = {"queue.buffering.max.messages": QUEUE_MESSAGES, "queue.buffering.max.kbytes": QUEUE_KBYTES}
+    return Producer(kafka_config(**config, **order, **limits, **more))
 
 
 def create_topics() -> list[str]:
@@ -68,64 +82,138 @@ def create_topics() -> list[str]:
     return made
 
 
+OutboxEntry = tuple[UUID, str, KafkaHeaders, bytes]  # event id, Kafka key, headers, value
+
+
+class Waiter(NamedTuple):
+    """An event that must not go before another one of its key is with Kafka."""
+
+    entry: OutboxEntry
+    ahead: UUID
+    until: float  # monotonic seconds
+
+
 class OutboxProducer:
     """Produces accepted events and deletes their outbox rows as Kafka acknowledges them.
 
     `send` never waits for Kafka and never raises for its absence: the row stays, and the relay sends it later. A thread of
     its own serves the acknowledgements in groups.
+
+    Events of one key that are published one after the other stand in that order on the bus, whichever processes took
+    them: one is produced only when the one before it was acknowledged (its row is gone), or went through this producer,
+    which keeps the order. Else it waits for its turn here, and after a while it is the relay's, which sends the oldest
+    first. Whoever sends an event has sent those before it, or knows that Kafka has them; so of several senders of the
+    same events, as after an outage, none brings a later one first. (Before and after are the ids' order: the hosts'
+    clocks may differ by less than lies between two such calls.)
     """
 
     def __init__(self) -> None:
         self._producer = new_producer()
         self._acknowledged: deque[UUID] = deque()
+        self._lock = threading.Lock()  # over the next two
+        self._sent: set[UUID] = set()  # given to the producer, their rows not deleted yet
+        self._waiters: list[Waiter] = []
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="outbox-acks", daemon=True)
         self._thread.start()
 
-    def send(self, event_id: UUID, key: str, headers: KafkaHeaders, value: bytes) -> None:
+    def send(self, entries: Sequence[OutboxEntry]) -> None:
+        """After the commit that kept them; in this order."""
+        if not entries:
+            return
+        try:
+            ahead = store.ahead_in_outbox([(event_id, key) for event_id, key, _, _ in entries])
+        except Error:
+            logger.warning("outbox.left_to_relay", extra={"count": len(entries)}, exc_info=True)
+            return
+        until = time.monotonic() + TURN_WAIT_S
+        with self._lock:
+            for entry in entries:
+                before = ahead.get(entry[0])
+                if before is None or before in self._sent:
+                    self._produce(entry)
+                elif len(self._waiters) < TURN_WAITERS_MOST:
+                    self._waiters.append(Waiter(entry, before, until))
+
+    def close(self, timeout_s: float) -> int:
+        """Wait, at most so long, until Kafka answered for all that was sent, and delete the rows of what it took. Returns
+        how many are left to the relay."""
+        unanswered = self._producer.flush(timeout_s)
+        self._closing.set()
+        self._thread.join(timeout_s)
+        return unanswered + len(self._waiters)
+
+    def _produce(self, entry: OutboxEntry) -> None:
+        event_id, key, headers, value = entry
         try:
             self._producer.produce(
                 settings.KAFKA_EVENTS_TOPIC,
                 key=key,
                 value=value,
-                headers=[*headers, (EVENT_ID_HEADER, event_id.hex.encode())],
+                headers=_with_id(headers, event_id),
                 on_delivery=partial(self._on_delivery, event_id),
             )
+            self._sent.add(event_id)
         except (BufferError, KafkaException) as error:
             logger.warning("outbox.left_to_relay", extra={"event_id": str(event_id), "error": str(error)})
-
-    def close(self, timeout_s: float) -> int:
-        """Wait, at most so long, until Kafka answered for all that was sent, and delete the rows of what it took. Returns
-        how many it did not answer for; they are the relay's."""
-        unanswered = self._producer.flush(timeout_s)
-        self._closing.set()
-        self._thread.join(timeout_s)
-        return unanswered
 
     def _on_delivery(self, event_id: UUID, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self._acknowledged.append(event_id)
         else:
+            self._sent.discard(event_id)
             logger.warning("outbox.not_taken", extra={"event_id": str(event_id), "error": str(error)})
 
     def _serve(self) -> None:
         closing = False
         while not closing:
             closing = self._closing.is_set()
-            self._producer.poll(0 if closing else POLL_S)
+            self._producer.poll(0 if closing else TURN_POLL_S if self._waiters else POLL_S)
             done = [self._acknowledged.popleft() for _ in range(len(self._acknowledged))]
             if done:
-                self._delete(done)
+                self._guarded(partial(self._delete, done), "outbox.delete_failed", len(done))
+            if self._waiters:
+                self._guarded(self._give_turns, "outbox.turns_unknown", len(self._waiters))
         connection.close()
+
+    def _guarded(self, work: Callable[[], None], event: str, count: int) -> None:
+        try:
+            work()
+        except Exception:
+            # Whatever it was, without this thread nothing would leave the outbox here again. The rows stay and the relay
+            # sends them once more; the ingest drops the repeats.
+            logger.exception(event, extra={"count": count})
+            connection.close()
 
     def _delete(self, done: list[UUID]) -> None:
         try:
             store.delete_outbox(done)
-        except Exception:
-            # Whatever it was, without this thread nothing would leave the outbox here again. The rows stay and the relay
-            # sends them once more; the ingest drops the repeats.
-            logger.exception("outbox.delete_failed", extra={"count": len(done)})
-            connection.close()
+        finally:
+            with self._lock:
+                self._sent.difference_update(done)
+
+    def _give_turns(self) -> None:
+        """Produce what need not wait any longer; what the relay has by now, or will have, is forgotten."""
+        now = time.monotonic()
+        with self._lock:
+            asked = {event_id for waiter in self._waiters for event_id in (waiter.ahead, waiter.entry[0])}
+        there = store.in_outbox(asked)
+        with self._lock:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                event_id = waiter.entry[0]
+                if event_id not in asked:
+                    self._waiters.append(waiter)  # it came meanwhile
+                elif event_id not in there or now > waiter.until:
+                    continue
+                elif waiter.ahead not in there or waiter.ahead in self._sent:
+                    self._produce(waiter.entry)
+                else:
+                    self._waiters.append(waiter)
+
+
+def _with_id(headers: KafkaHeaders, event_id: UUID) -> list[tuple[str, str | bytes | None]]:
+    return [*headers, (EVENT_ID_HEADER, event_id.hex.encode())]
 
 
 _lock = threading.Lock()
@@ -147,24 +235,34 @@ def close_outbox_producer(timeout_s: float) -> int:
     return producer.close(timeout_s) if producer else 0
 
 
-OutboxEntry = tuple[UUID, str, KafkaHeaders, bytes]  # event id, Kafka key, headers, value
-
-
 def produce_and_wait(producer: Producer, messages: Sequence[OutboxEntry], go_on: Callable[[], bool]) -> list[UUID]:
-    """Produce and wait for every answer while `go_on()`. Returns the ids of what Kafka took."""
+    """Produce and wait for every answer while `go_on()` and for GROUP_PATIENCE_S. Returns the ids of what Kafka took.
+
+    What it has not taken by then is withdrawn, so that none of it can be overtaken by what is behind it.
+    """
     taken: list[UUID] = []
 
     def note(event_id: UUID, error: KafkaError | None, message: Message) -> None:
         if error is None:
             taken.append(event_id)
 
-    topic = settings.KAFKA_EVENTS_TOPIC
     for event_id, key, headers, value in messages:
-        full: list[tuple[str, str | bytes | None]] = [*headers, (EVENT_ID_HEADER, event_id.hex.encode())]
         try:
-            producer.produce(topic, key=key, value=value, headers=full, on_delivery=partial(note, event_id))
-        except (BufferError, KafkaException) as error:
+            producer.produce(
+                settings.KAFKA_EVENTS_TOPIC,
+                key=key,
+                value=value,
+                headers=_with_id(headers, event_id),
+                on_delivery=partial(note, event_id),
+            )
+        except KafkaException as error:  # it can never be sent; the others do not wait for it
             logger.warning("outbox.not_taken", extra={"event_id": str(event_id), "error": str(error)})
-    while go_on() and producer.flush(POLL_S):
+        except BufferError:
+            break  # what is behind it must not overtake it
+    ends_at = time.monotonic() + GROUP_PATIENCE_S
+    while go_on() and producer.flush(POLL_S) and time.monotonic() < ends_at:
         pass
+    if len(producer):
+        producer.purge()
+        producer.flush(POLL_S)
     return taken

@@ -70,6 +70,9 @@ class OutboxMessage(models.Model):
     key = models.CharField(max_length=600, help_text="Kafka message key: tenant|subject.")
     body = models.BinaryField(help_text="The canonical structured CloudEvent.")
 
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["key", "id"], name="eventcenter_outbox_key")]
+
     def __str__(self) -> str:
         return str(self.id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -62,17 +63,39 @@ def publish(tenant: str, envelopes: Sequence[Envelope]) -> list[Receipt]:
     if not envelopes:
         return []
     prepared = [_prepare(tenant, envelope) for envelope in envelopes]
+    with transaction.atomic():
+        receipts, new = _accept(prepared)
+    _send(new)
+    return receipts
+
+
+def keep(tenant: str, envelopes: Sequence[Envelope]) -> list[Receipt]:
+    """Like `publish`, for events of our own that belong to a change of state: kept in the caller's transaction, sent after
+    its commit. Rolled back with it, they never were. The caller is inside transaction.atomic(), and gives each event an
+    id and source (or idempotencykey) that are the same when the change is tried again.
+
+    Kafka's absence is no error: the rows stay in the outbox, and the relay sends them.
+    """
+    if not envelopes:
+        return []
+    receipts, new = _accept([_prepare(tenant, envelope) for envelope in envelopes])
+    transaction.on_commit(partial(_send, new), robust=True)
+    return receipts
+
+
+def _accept(prepared: Sequence[Prepared]) -> tuple[list[Receipt], list[Prepared]]:
+    """In the open transaction: claim the keys, keep what was free. Returns what to tell and what is to be sent."""
     first: dict[UUID, Prepared] = {}  # in the order of the batch: events of one subject must not overtake each other
     for item in prepared:
         first.setdefault(item.digest, item)
     accepted = [store.Accepted(item.digest, item.id, item.key, to_structured(item.envelope)) for item in first.values()]
-    with transaction.atomic():
-        owners = store.accept(accepted)
-    for item in first.values():
-        if owners[item.digest] == item.id:
-            headers, value = to_kafka(item.envelope)
-            outbox_producer().send(item.id, item.key, headers, value)
-    return [Receipt(owners[item.digest], owners[item.digest] != item.id) for item in prepared]
+    owners = store.accept(accepted)
+    receipts = [Receipt(owners[item.digest], owners[item.digest] != item.id) for item in prepared]
+    return receipts, [item for item in first.values() if owners[item.digest] == item.id]
+
+
+def _send(prepared: Sequence[Prepared]) -> None:
+    outbox_producer().send([(item.id, item.key, *to_kafka(item.envelope)) for item in prepared])
 
 
 def _prepare(tenant: str, envelope: Envelope) -> Prepared:

@@ -6,7 +6,7 @@ transaction the caller has open.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, LiteralString, NamedTuple
@@ -83,6 +83,14 @@ SELECT digest, event_id FROM claimed
 # Index: primary key.
 KEY_OWNERS: LiteralString = "SELECT digest, event_id FROM eventcenter_idempotencykey WHERE digest = ANY(%s)"
 DELETE_OUTBOX: LiteralString = "DELETE FROM eventcenter_outboxmessage WHERE id = ANY(%s)"
+# Index: eventcenter_outbox_key, backwards from the event's own id: the newest of the key that is older.
+AHEAD_IN_OUTBOX: LiteralString = """
+SELECT t.id, o.id FROM unnest(%b::uuid[], %b::text[]) AS t (id, key) CROSS JOIN LATERAL (
+    SELECT id FROM eventcenter_outboxmessage WHERE key = t.key AND id < t.id ORDER BY id DESC LIMIT 1
+) o
+"""
+# Index: primary key.
+IN_OUTBOX: LiteralString = "SELECT id FROM eventcenter_outboxmessage WHERE id = ANY(%s)"
 # Index: primary key, a range from its start (UUIDv7: the oldest first).
 OLD_OUTBOX: LiteralString = "SELECT id, key, body FROM eventcenter_outboxmessage WHERE id < %s ORDER BY id LIMIT %s"
 # Index: primary key. A key without ingested_at belongs to the event that the API gave it to, and to no other.
@@ -136,6 +144,16 @@ def accept(accepted: Sequence[Accepted]) -> dict[UUID, UUID]:
 
 def delete_outbox(ids: Sequence[UUID]) -> None:
     execute(DELETE_OUTBOX, [list(ids)])
+
+
+def ahead_in_outbox(events: Sequence[tuple[UUID, str]]) -> dict[UUID, UUID]:
+    """(id, Kafka key) → the event of the same key right before it that Kafka has not acknowledged, where there is one."""
+    return dict(rows(AHEAD_IN_OUTBOX, columns_of(events)))
+
+
+def in_outbox(ids: Collection[UUID]) -> set[UUID]:
+    """Those that Kafka has not acknowledged."""
+    return {row[0] for row in rows(IN_OUTBOX, [list(ids)])}
 
 
 def old_outbox(before: UUID, most: int) -> list[tuple[UUID, str, bytes]]:

@@ -8,14 +8,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from config.stack.services import Services
 from eventcenter import bus
 from eventcenter.authentication import SIGNING_HEADERS
 from eventcenter.envelope import parse_structured
 from eventcenter.models import Event, IdempotencyKey, OutboxMessage
-from eventcenter.publishing import find_problems, key_digest, publish
+from eventcenter.publishing import find_problems, keep, key_digest, publish
 from eventcenter.schemas import SchemaSet, load_schemas
 from eventcenter.standardwebhooks import HEADERS
 from tests.delivery.bus_messages import release
@@ -124,7 +124,7 @@ def test_event_is_ingested_once_when_the_rows_cannot_be_deleted(
         with connection.cursor() as cursor:
             cursor.execute("DROP FUNCTION refuse_delete() CASCADE")
 
-    sender.structured(event())
+    sender.structured(event(subject="another-plugin"))  # of the same one it would wait until the relay sent the first
     eventually(lambda: list(OutboxMessage.objects.values_list("id", flat=True)) == [UUID(first["id"])])
     consume_all(2)
     assert Event.objects.count() == 2
@@ -164,3 +164,41 @@ def test_stored_event_can_be_read_again(sender: Sender) -> None:
     stored = parse_structured(bytes(OutboxMessage.objects.get().body))
 
     assert (stored.tenant, stored.tags, stored.extensions) == ("acme", ("a", "b"), {"region": "eu"})
+
+
+@pytest.mark.kafka
+@pytest.mark.django_db(transaction=True)
+def test_own_event_is_sent_when_the_callers_transaction_commits(consumers: Consumers) -> None:
+    with transaction.atomic():
+        (receipt,) = keep("acme", [release("acme")])
+        assert not receipt.duplicate
+        assert kept() == (1, 1)
+
+    consumer = consumers.new()
+    (message,) = eventually(lambda: consumer.read(1, 0.2, 0.05), every_s=0)
+    assert dict(message.headers or ())[bus.EVENT_ID_HEADER] == receipt.id.hex.encode()  # type: ignore[union-attr]
+    eventually(lambda: OutboxMessage.objects.count() == 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_own_event_never_was_when_the_callers_transaction_is_rolled_back() -> None:
+    event_of_ours = release("acme")
+    with transaction.atomic():
+        keep("acme", [event_of_ours])
+        transaction.set_rollback(True)
+
+    assert kept() == (0, 0)
+    assert not bus._producers
+    with transaction.atomic():
+        assert not keep("acme", [event_of_ours])[0].duplicate
+        transaction.set_rollback(True)
+
+
+@pytest.mark.django_db
+def test_own_event_is_kept_once_when_it_is_made_again() -> None:
+    event_of_ours = release("acme")
+    first, second = (keep("acme", [event_of_ours])[0] for _ in range(2))
+
+    assert (second.id, second.duplicate) == (first.id, True)
+    assert keep("acme", []) == []
+    assert kept() == (1, 1)

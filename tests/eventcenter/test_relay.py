@@ -134,7 +134,7 @@ def test_event_is_the_same_on_the_bus_whoever_sent_it(on_the_bus: Callable[[int]
     tricky = release("acme", subject="é 100%", data=b'{"n": 1.10e2, "s": "\\u00e9"}', extensions={"a": 1, "b": True})
     (event_id,) = accept(tricky)
     headers, value = to_kafka(tricky)
-    bus.outbox_producer().send(event_id, partition_key(tricky), headers, value)
+    bus.outbox_producer().send([(event_id, partition_key(tricky), headers, value)])
     assert bus.close_outbox_producer(10) == 0
     store.accept([Accepted(key_digest("acme", "again"), event_id, partition_key(tricky), to_structured(tricky))])
 
@@ -183,7 +183,7 @@ def test_event_is_ingested_once_when_two_relays_and_the_api_sent_it(
     assert OutboxRelay(always).step() is False
     for row in before.values():
         headers, value = to_kafka(parse_structured(bytes(row.body)))
-        bus.outbox_producer().send(row.id, row.key, headers, value)
+        bus.outbox_producer().send([(row.id, row.key, headers, value)])
     assert bus.close_outbox_producer(10) == 0
 
     consume_all(60)
