@@ -14,6 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
+CLUSTER = re.compile("[a-z0-9-]{1,40}")
+SERVERS = re.compile(r"[^\s,;=:]+:[0-9]{1,5}(,[^\s,;=:]+:[0-9]{1,5})*")
 SERVICE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
 
 
@@ -62,6 +64,12 @@ class Env:
             return int(value)
         raise ImproperlyConfigured(f"{name} is {value!r}; it takes a whole number from {least} to {most}.")
 
+    def number(self, name: str, default: float, least: float, most: float) -> float:
+        value = self.text(name, str(default))
+        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value) and least <= float(value) <= most:
+            return float(value)
+        raise ImproperlyConfigured(f"{name} is {value!r}; it takes a number from {least} to {most}.")
+
     def words(self, name: str, default: str = "") -> list[str]:
         return [word.strip() for word in self.text(name, default).split(",") if word.strip()]
 
@@ -92,12 +100,27 @@ class Env:
         }
 
     def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
+        """An empty `default` may stay empty."""
         value = self.text(name, default)
-        if not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+        if value and not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
             raise ImproperlyConfigured(
                 f"{name} takes a URL that starts with {' or '.join(s + '://' for s in schemes)}."
             )
         return value
+
+    def clusters(self, name: str, known: Mapping[str, str]) -> dict[str, str]:
+        """`name=host:port,host:port`, semicolons between; added to `known`, whose names are taken."""
+        found = dict(known)
+        for word in filter(None, (part.strip() for part in self.text(name, "").split(";"))):
+            cluster, _, servers = word.partition("=")
+            cluster, servers = cluster.strip(), servers.strip()
+            if cluster in found or not CLUSTER.fullmatch(cluster) or not SERVERS.fullmatch(servers):
+                raise ImproperlyConfigured(
+                    f"{name} takes name=host:port,host:port with ; between; each name once, of a-z 0-9 -,"
+                    f" and none of {', '.join(known)}."
+                )
+            found[cluster] = servers
+        return found
 
     def encryption_keys(self, name: str, default: str | None) -> tuple[tuple[str, bytes], ...]:
         """`kid:base64` pairs, comma separated; 32 bytes each (AES-256); the first one encrypts, all decrypt by their kid."""

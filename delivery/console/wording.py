@@ -26,6 +26,14 @@ ERROR_WORDS = {
     ErrorKind.ENDPOINT_DISABLED: "endpoint disabled",
     ErrorKind.ENDPOINT_DELETED: "endpoint deleted",
     ErrorKind.EVENT_EXPIRED: "event past retention",
+    ErrorKind.BREAKER_OPEN: "breaker open",
+    ErrorKind.RETRY_AFTER: "receiver asked to wait",
+    ErrorKind.RATE_LIMIT: "rate limit",
+    ErrorKind.ORDERING: "waits for the one before it",
+    ErrorKind.BACKLOG: "endpoint is catching up",
+    ErrorKind.UNSIGNED: "signing secret unreadable",
+    ErrorKind.BROKER: "refused by the broker or service",
+    ErrorKind.TEMPLATE: "template cannot be filled",
     ErrorKind.INTERNAL: "our fault",
 }
 DEAD_WORDS = {
@@ -35,6 +43,7 @@ DEAD_WORDS = {
     "permanent": "no retry could have helped",
 }
 DEAD_LABELS = {"spent": "schedule spent", "too_old": "too old", "gone": "410 Gone", "permanent": "not retried"}
+SEVERITY_TONES = {"critical": "bad", "error": "bad", "warning": "warn", "info": "info"}
 OUTCOME_TONES = {OutcomeKind.DELIVERED: "good", OutcomeKind.GONE: "bad", OutcomeKind.PERMANENT: "bad"}
 OUTCOME_WORDS = {
     OutcomeKind.DELIVERED: "Delivered",
@@ -43,6 +52,14 @@ OUTCOME_WORDS = {
     OutcomeKind.GONE: "Gone",
     OutcomeKind.THROTTLED: "Throttled",
     OutcomeKind.DEFERRED: "Held",
+}
+
+REPLAY_TONES = {
+    "draft": "mute",
+    "running": "info",
+    "paused": "warn",
+    "cancelled": "mute",
+    "done": "good",
 }
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
@@ -69,6 +86,14 @@ def outcome_words(kind: str) -> str:
 
 def outcome_tone(kind: str) -> str:
     return OUTCOME_TONES.get(OutcomeKind(kind), "warn") if kind in set(OutcomeKind) else "warn"
+
+
+def replay_tone(state: str) -> str:
+    return REPLAY_TONES.get(state, "mute")
+
+
+def severity_tone(severity: str) -> str:
+    return SEVERITY_TONES.get(severity, "mute")
 
 
 def result_words(status_code: int | None, error_kind: str) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from math import inf
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from delivery.outcome import ErrorKind, Outcome
 from subscriptions.routing import Sink
 
 
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """One try of one delivery, before its channel gave it a form."""
+class Sending(NamedTuple):
+    """One try of one delivery, before its channel gave it a form. A tuple: made for every delivery, and made fast."""
 
     delivery_id: UUID
     number: int  # of this attempt, from 1
@@ -69,12 +69,21 @@ class Gate:
     """What transports ask before each start. Filled by the worker's other threads; single reads of dicts need no lock.
 
     `held`: endpoints that are not called now: what waits for them is deferred. `caps`: how many requests to an endpoint
-    this process may have in flight, where the endpoint has a limit of its own. `may_start()` false: nothing new at all.
+    this process may have in flight, where the endpoint has a limit of its own; they hold until `caps_until` (monotonic
+    seconds), after it none of these endpoints is called. `may_start()` false: nothing new at all.
+
+    `loads` is filled by transports: each tells how much of an endpoint's it holds, waiting and in flight.
     """
 
     may_start: Callable[[], bool] = always
     held: dict[int, Hold] = field(default_factory=dict)
     caps: dict[int, int] = field(default_factory=dict)
+    caps_until: float = inf
+    loads: list[Callable[[int], int]] = field(default_factory=list)
+
+    def load_of(self, endpoint_id: int) -> int:
+        """How many messages to the endpoint wait or are in flight in this process."""
+        return sum(load(endpoint_id) for load in self.loads)
 
 
 class Transport(Protocol):

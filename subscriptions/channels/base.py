@@ -28,7 +28,8 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class ChannelSpec:
-    """`takes_url`: Endpoint.url is the destination. `fields` are Endpoint.config and, the secret ones, its credentials.
+    """`takes_url`: Endpoint.url is the destination, and what goes there is signed. `content_modes`: Endpoint.content_mode is
+    heeded. `fields` are Endpoint.config and, the secret ones, its credentials.
 
     `destination` tells people where deliveries go, from config alone; no secret in it.
     """
@@ -36,4 +37,5 @@ class ChannelSpec:
     channel: Channel
     fields: tuple[Field, ...] = ()
     takes_url: bool = False
+    content_modes: bool = False
     destination: Callable[[Mapping[str, object]], str] = lambda _: ""

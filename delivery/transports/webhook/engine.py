@@ -19,7 +19,7 @@ from dataclasses import replace
 import pycurl  # noqa: TID251 - this is the transport
 
 from delivery.outcome import ErrorKind, Outcome, OutcomeKind, deferred
-from delivery.transports.base import Message, Record
+from delivery.transports.base import Gate, Message, Record
 from delivery.transports.lanes import MIN_HOLD_S, Lane, Lanes, Limits, Parcel
 from delivery.transports.webhook.guards import HeaderGuard, UrlGuard
 from delivery.transports.webhook.handle import CurlOptions, Handle, unsent
@@ -35,20 +35,15 @@ FAULT_PAUSE_S = 0.2
 CONNECTIONS_PER_IN_FLIGHT = 2
 # A name being resolved has no descriptor, nor does libcurl tell those above 1023: look again this soon.
 UNSEEN_WAIT_S = 0.01
-# While the gate is shut: how soon to try it again.
+# While the gate is shut: how soon to try it again. A slot that falls due is not waited for more finely than this either.
 GATE_WAIT_S = 0.001
-
-
-def always() -> bool:
-    """A gate that never shuts."""
-    return True
 
 
 class Engine:
     """`run` is the thread; `hand_over`, `stop` and `room_wanted` are for the others.
 
-    After a round that found `room_wanted` set, it is cleared and `tell_room` called. While `may_start()` is false nothing
-    new is started; what is in flight goes on.
+    After a round that found `room_wanted` set, it is cleared and `tell_room` called. What `gate` says holds for what is not
+    started yet; what is in flight goes on.
     """
 
     def __init__(
@@ -56,12 +51,12 @@ class Engine:
         options: CurlOptions,
         limits: Limits,
         tell_room: Callable[[], None],
-        may_start: Callable[[], bool] = always,
+        gate: Gate,
     ) -> None:
         self._options = options
         self._limits = limits
         self._tell_room = tell_room
-        self._may_start = may_start
+        self._may_start = gate.may_start
         self.room_wanted = False
         self._inbox: deque[tuple[Sequence[Message], Record, float]] = deque()
         self._asleep = False
@@ -69,7 +64,7 @@ class Engine:
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_fd = self._wake_reader.fileno()
-        self._lanes = Lanes(limits)
+        self._lanes = Lanes(limits, gate)
         self._shed_at = 0.0
         self._headers = HeaderGuard()
         self._urls = UrlGuard()
@@ -86,6 +81,11 @@ class Engine:
         return multi
 
     # For other threads.
+
+    @property
+    def timed(self) -> int:
+        """How many only wait for their slot within a rate limit."""
+        return self._lanes.timed
 
     def hand_over(self, messages: Sequence[Message], record: Record, handed_at: float) -> None:
         self._inbox.append((messages, record, handed_at))
@@ -149,8 +149,8 @@ class Engine:
         if now < self._shed_at:
             return
         self._shed_at = now + SHED_EVERY_S
-        for parcel, hold_s in self._lanes.shed(now):
-            self._settle(parcel, deferred(ErrorKind.IN_FLIGHT_CAP, "too much waits for this endpoint", hold_s))
+        for refused in self._lanes.shed(now):
+            self._settle(refused.parcel, refused.outcome(time.time()))
 
     def _defer_all(self) -> None:
         for parcel in self._lanes.drain():
@@ -208,7 +208,7 @@ class Engine:
         outcome = handle.outcome(code, detail)
         self._multi.remove_handle(curl)
         self._idle.append(handle)
-        self._lanes.finish(handle.lane, outcome.duration_ms / 1000, now)
+        self._lanes.finish(handle.lane, outcome.duration_ms / 1000, now, outcome.kind)
         self._report(handle.parcel, outcome)
 
     def _sleep(self) -> None:
@@ -240,7 +240,8 @@ class Engine:
         if self._stop_at is not None:
             return min(self._curl_timer_s(), max(self._stop_at - time.monotonic(), 0.0)) if self._busy else 0.0
         if self._lanes.waiting:
-            return min(self._curl_timer_s(), SHED_EVERY_S)
+            until_slot_s = max(self._lanes.next_slot_at - time.monotonic(), GATE_WAIT_S)
+            return min(self._curl_timer_s(), SHED_EVERY_S, until_slot_s)
         return self._curl_timer_s() if self._busy else None
 
     def _curl_timer_s(self) -> float:

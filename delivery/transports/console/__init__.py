@@ -1,0 +1,1 @@
+"""The console channel: rows of the ops console's feed."""

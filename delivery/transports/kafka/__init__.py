@@ -1,0 +1,1 @@
+"""The Kafka channel: CloudEvents Kafka binding, one producer for each cluster."""
