@@ -109,6 +109,22 @@ WEBHOOK_CA_BUNDLE = env.text("WEBHOOK_CA_BUNDLE", "")
 # A claimed dispatch is free for another worker after this; the start-up check holds it above the longest send.
 DISPATCH_LEASE_S = env.integer("DISPATCH_LEASE_S", 25, 5, 600)
 WEBHOOK_MAX_TIMEOUT_S = env.integer("WEBHOOK_MAX_TIMEOUT_S", 20, 1, 300)
+# A stopping worker lets what it has in flight finish for so long. Longer than the longest send: no request is cut off.
+WORKER_STOP_DEADLINE_S = env.integer("WORKER_STOP_DEADLINE_S", 22, 1, 300)
+
+# When an endpoint's breaker opens and how long it waits; delivery.breaker.BreakerPolicy says where the numbers come from.
+BREAKER_MIN_COUNT = env.integer("BREAKER_MIN_COUNT", 20, 1, 100_000)
+BREAKER_FAILURE_SHARE = env.number("BREAKER_FAILURE_SHARE", 0.5, 0.01, 1.0)
+BREAKER_WINDOW_S = env.integer("BREAKER_WINDOW_S", 60, 1, 3600)
+BREAKER_CONSECUTIVE = env.integer("BREAKER_CONSECUTIVE", 10, 1, 100_000)
+BREAKER_FIRST_WAIT_S = env.integer("BREAKER_FIRST_WAIT_S", 10, 1, 3600)
+BREAKER_MAX_WAIT_S = env.integer("BREAKER_MAX_WAIT_S", 600, 1, 36_000)
+ENDPOINT_DISABLE_AFTER_HOURS = env.integer("ENDPOINT_DISABLE_AFTER_HOURS", 120, 1, 8760)
+
+# --- Channels besides webhooks ----------------------------------------------------------------------------------------
+# Kafka clusters that endpoints may name; tenants name no hosts. "bus" is the one above.
+KAFKA_CHANNEL_CLUSTERS = env.clusters("KAFKA_CHANNEL_CLUSTERS", {"bus": KAFKA_BOOTSTRAP_SERVERS})
+PAGERDUTY_EVENTS_URL = env.url("PAGERDUTY_EVENTS_URL", "", ("https", "http"))
 
 # --- Retention, in days; see eventcenter/partitions.py ----------------------------------------------------------------
 RETENTION_DAYS = {
@@ -117,6 +133,7 @@ RETENTION_DAYS = {
     "delivery_delivery": env.integer("RETENTION_DAYS_DELIVERIES", 30, 2, 3650),
     "delivery_attempt": env.integer("RETENTION_DAYS_ATTEMPTS", 30, 2, 3650),
 }
+RETENTION_DAYS_FEED = env.integer("RETENTION_DAYS_FEED", 30, 1, 3650)
 RETENTION_DAYS_IDEMPOTENCY = env.integer("RETENTION_DAYS_IDEMPOTENCY", 7, 1, 365)
 
 # --- Celery: a message is a hint, PostgreSQL is the truth (docs/adr/0002) -----------------------------------------------
@@ -130,6 +147,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 1,
     "interval_start": 0,
     "interval_step": 0,
+    "queue_order_strategy": "delivery.queue_order:FirstAttemptsFirst",
+    "priority_steps": [0],
 }
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "maintenance"

@@ -9,12 +9,12 @@ from celery import current_app
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from delivery.queue_order import QUEUE_PREFIX
 from delivery.store import Hint
 
 logger = logging.getLogger(__name__)
 
 TASK = "delivery.dispatch"
-QUEUE_PREFIX = "deliveries."
 
 
 def publish(hints: Sequence[Hint]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +11,14 @@ from uuid import UUID
 from django.db import transaction
 
 from delivery import hints
-from delivery.planning import PlannedDelivery, cut_batches, plan_event
-from delivery.store import Hint, NewDispatch, copy_deliveries, insert_dispatches
+from delivery.fairness import FairShare
+from delivery.ordering import Ordered, enqueue
+from delivery.planning import PlannedDelivery, cut_batches, plan_event, share_lanes
+from delivery.store import Hint, NewDispatch, copy_deliveries, copy_waiting, insert_dispatches
 from eventcenter import store
 from eventcenter.consumer import BusMessage, Place
 from eventcenter.decode import Candidate, Rejection, decode
+from eventcenter.envelope import partition_key
 from eventcenter.models import RejectedEvent, RejectReason
 from eventcenter.schemas import SchemaSet
 from eventcenter.worker import process_shard
@@ -41,8 +45,11 @@ def ingest(
     routing: RoutingTable,
     now: datetime,
     commit_positions: Callable[[], None],
+    shares: FairShare | None = None,
 ) -> Ingested:
     """Decode, then write all in one transaction with the offsets; publish the hints after it.
+
+    With `shares`, what exceeds its tenant's share of the fast lane goes to a bulk lane.
 
     Raises what `commit_positions` raises (eventcenter.consumer.OffsetConflict) and database errors: nothing is kept then.
     """
@@ -51,7 +58,7 @@ def ingest(
     rejections = [item for item in decoded if isinstance(item, Rejection)]
     with transaction.atomic():
         commit_positions()
-        done = _write(candidates, rejections, routing, now)
+        done = _write(candidates, rejections, routing, shares, now)
     hints.publish(done.hints)
     return done
 
@@ -68,21 +75,41 @@ def set_aside(
 
 
 def _write(
-    candidates: Sequence[Candidate], rejections: list[Rejection], routing: RoutingTable, now: datetime
+    candidates: Sequence[Candidate],
+    rejections: list[Rejection],
+    routing: RoutingTable,
+    shares: FairShare | None,
+    now: datetime,
 ) -> Ingested:
     fresh = _claim(candidates)
     inserted = store.insert_events([item.row for item in fresh]) if fresh else set()
     events, late = _parted(fresh, inserted)
     taken = [_id_taken(item) for item in late]
     deliveries = _plan(events, routing)
-    if deliveries:
-        copy_deliveries(deliveries, now)
-    batches = [NewDispatch(lane, ids) for lane, ids in cut_batches(deliveries)]
-    to_publish = insert_dispatches(batches, UNCLAIMED_LEASE_S, now)
+    to_publish = _send_off(deliveries, shares, now)
     _keep_rejected([*rejections, *taken])
     rejected, duplicates = len(rejections) + len(taken), len(candidates) - len(fresh)
     store.add_ingest_counts(process_shard(), len(events), duplicates, rejected, len(deliveries))
     return Ingested(len(events), duplicates, rejected, len(deliveries), to_publish)
+
+
+def _send_off(deliveries: list[PlannedDelivery], shares: FairShare | None, now: datetime) -> list[Hint]:
+    """The deliveries' rows, and dispatches for those that need not wait for one before them."""
+    if not deliveries:
+        return []
+    waiting = _not_their_turn(deliveries)
+    if waiting:
+        copy_waiting([row for row in deliveries if row.id in waiting], now)
+        deliveries = [row for row in deliveries if row.id not in waiting]
+    copy_deliveries(deliveries, now)
+    shared = share_lanes(deliveries, shares, time.monotonic()) if shares else deliveries
+    batches = [NewDispatch(lane, ids) for lane, ids in cut_batches(shared)]
+    return insert_dispatches(batches, UNCLAIMED_LEASE_S, now)
+
+
+def _not_their_turn(deliveries: Sequence[PlannedDelivery]) -> set[UUID]:
+    ordered = [Ordered(row.id, row.subscription_id, row.order_key) for row in deliveries if row.order_key]
+    return enqueue(ordered) if ordered else set()
 
 
 def _claim(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -119,7 +146,9 @@ def _plan(events: Sequence[Candidate], routing: RoutingTable) -> list[PlannedDel
     for item in events:
         routes = routing.tenant(item.envelope.tenant)
         if routes is not None:
-            planned += plan_event(item.row.id, item.row.tenant_id, routes.match(item.envelope))
+            matched = routes.match(item.envelope)
+            order_by = partition_key(item.envelope) if any(route.ordered for route in matched) else ""
+            planned += plan_event(item.row.id, item.row.tenant_id, matched, order_by)
     return planned
 
 

@@ -32,9 +32,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 class Delivery(models.Model):
     """One event to one subscription. Its id is derived from both; it is also the `webhook-id` that receivers see.
 
-    Partitioned by day on the id. An open delivery is either in a dispatch (due_at empty) or waits for the sweep (due_at
-    set); `next_attempt_at` is for people. `attempts` numbers the attempts for ever, `tries` counts those of this round: a
-    replay begins a new round.
+    Partitioned by day on the id. An open delivery is in a dispatch (due_at and held_reason empty), or waits for the sweep
+    (due_at set), or for its turn behind others of its partition key (held_reason "ordering"). What is held for another
+    reason is let go by delivery.release; its due_at is a safety net. `next_attempt_at` is for people. `attempts` numbers
+    the attempts for ever, `tries` counts those of this round: a replay begins a new round.
     """
 
     id = models.UUIDField(primary_key=True, editable=False)

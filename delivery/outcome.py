@@ -8,14 +8,12 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
 
+from subscriptions.retry_policy import GONE_STATUS, THROTTLING_STATUSES
+
 MAX_RESPONSE_BODY_BYTES = 64 * 1024
 MAX_RESPONSE_HEADERS = 100
 MAX_RESPONSE_HEADERS_BYTES = 16 * 1024
 MAX_RETRY_AFTER_S = 10 * 3600.0
-
-GONE_STATUS = 410
-# Standard Webhooks, "HTTP status codes": the receiver (or what stands before it) asks us to slow down.
-THROTTLING_STATUSES = frozenset({429, 502, 503, 504})
 
 
 class OutcomeKind(StrEnum):
@@ -59,6 +57,9 @@ class ErrorKind(StrEnum):
     INTERNAL = "internal"  # a fault of ours
 
 
+_NEVER_TRIED = frozenset({ErrorKind.ENDPOINT_DISABLED, ErrorKind.ENDPOINT_DELETED, ErrorKind.EVENT_EXPIRED})
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of one try. `error` is for people, and holds no header value, payload or secret."""
@@ -76,7 +77,8 @@ class Outcome:
 
     @property
     def spends_attempt(self) -> bool:
-        return self.kind is not OutcomeKind.DEFERRED
+        """Whether something was tried. What died because its endpoint or event is no more was not."""
+        return self.kind is not OutcomeKind.DEFERRED and self.error_kind not in _NEVER_TRIED
 
 
 def classify(status_code: int, error_kind: ErrorKind) -> tuple[OutcomeKind, ErrorKind]:

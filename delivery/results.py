@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 import orjson
 
-from delivery.outcome import Outcome, OutcomeKind
-from delivery.retry import Dead, NextTry, hold_until, next_attempt
+from delivery.outcome import ErrorKind, Outcome, OutcomeKind
+from delivery.planning import HELD_LOOK_S
+from delivery.retry import Dead, DeadReason, hold_until, next_attempt
 from delivery.states import DeliveryStatus
 from delivery.store import ResultRow
 from delivery.worker.held import Held
@@ -23,11 +24,15 @@ COUNTDOWN_MAX_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Where the delivery goes from here. `retry_at` with `by_countdown`: a dispatch of its own is to be made for then."""
+    """Where the delivery goes from here. `retry_at` with `by_countdown`: a dispatch of its own is to be made for then.
+
+    `due_at`: when the sweep takes it.
+    """
 
     status: DeliveryStatus
     retry_at: datetime | None = None
     by_countdown: bool = False
+    due_at: datetime | None = None
     dead_reason: str = ""
     held_reason: str = ""
 
@@ -42,9 +47,7 @@ def judge(held: Held, outcome: Outcome, now: datetime, rand: float) -> Verdict:
         case OutcomeKind.PERMANENT:
             return Verdict(DeliveryStatus.DEAD, dead_reason=str(outcome.error_kind) or PERMANENT_REASON)
         case OutcomeKind.DEFERRED:
-            hold_s = DEFAULT_HOLD_S if outcome.retry_after_s is None else outcome.retry_after_s
-            after = hold_until(held.policy, held.loaded.round_at, now, hold_s)
-            return _verdict(after, DeliveryStatus(held.loaded.status), now, str(outcome.error_kind), sweep_only=True)
+            return _held(held, outcome, now)
         case _:
             return _after_failure(held, outcome, now, rand)
 
@@ -54,16 +57,24 @@ def _after_failure(held: Held, outcome: Outcome, now: datetime, rand: float) -> 
         return Verdict(DeliveryStatus.DEAD, dead_reason=PERMANENT_REASON)
     loaded = held.loaded
     after = next_attempt(held.policy, loaded.tries + 1, loaded.round_at, now, outcome.retry_after_s, rand)
-    return _verdict(after, DeliveryStatus.RETRYING, now)
-
-
-def _verdict(
-    after: NextTry | Dead, status: DeliveryStatus, now: datetime, held_reason: str = "", *, sweep_only: bool = False
-) -> Verdict:
     if isinstance(after, Dead):
         return Verdict(DeliveryStatus.DEAD, dead_reason=str(after.reason))
     near = (after.at - now).total_seconds() <= COUNTDOWN_MAX_S
-    return Verdict(status, after.at, near and not sweep_only, held_reason=held_reason)
+    return Verdict(DeliveryStatus.RETRYING, after.at, near, None if near else after.at)
+
+
+def _held(held: Held, outcome: Outcome, now: datetime) -> Verdict:
+    """No attempt is spent, yet the maximum age still ends it. What a stopping worker had not started goes on at once."""
+    loaded = held.loaded
+    status = DeliveryStatus(loaded.status)
+    if outcome.error_kind is ErrorKind.SHUTDOWN:
+        return Verdict(status, now, due_at=now)
+    hold_s = DEFAULT_HOLD_S if outcome.retry_after_s is None else outcome.retry_after_s
+    expected = hold_until(held.policy, loaded.round_at, now, hold_s)
+    look = hold_until(held.policy, loaded.round_at, now, HELD_LOOK_S)
+    if isinstance(expected, Dead) or isinstance(look, Dead):
+        return Verdict(DeliveryStatus.DEAD, dead_reason=str(DeadReason.TOO_OLD))
+    return Verdict(status, expected.at, due_at=look.at, held_reason=str(outcome.error_kind))
 
 
 def result_row(held: Held, outcome: Outcome, verdict: Verdict, now: datetime) -> ResultRow:
@@ -74,12 +85,12 @@ def result_row(held: Held, outcome: Outcome, verdict: Verdict, now: datetime) ->
         token=held.batch.token,
         status=verdict.status.value,
         next_attempt_at=verdict.retry_at,
-        due_at=None if verdict.by_countdown else verdict.retry_at,
+        due_at=verdict.due_at,
         held_reason=verdict.held_reason,
         dead_reason=verdict.dead_reason,
         started_at=datetime.fromtimestamp(outcome.started_at, tz=UTC) if outcome.started_at else now,
         duration_ms=outcome.duration_ms,
-        outcome=outcome.kind.value,
+        outcome=outcome.kind.value if outcome.spends_attempt else OutcomeKind.DEFERRED.value,
         status_code=outcome.status_code,
         error_kind=outcome.error_kind.value,
         error=outcome.error.replace("\0", ""),

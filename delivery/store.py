@@ -8,7 +8,10 @@ from datetime import datetime
 from typing import LiteralString, NamedTuple
 from uuid import UUID
 
+from django.conf import settings
+
 from delivery.counters import LATENCY_BOUNDS_MS
+from delivery.outcome import ErrorKind
 from delivery.planning import PlannedDelivery
 from eventcenter.store import columns_of, cursor, execute, rows
 
@@ -29,6 +32,7 @@ class NewDispatch:
     lane: str
     delivery_ids: list[UUID]
     not_before: datetime | None = None
+    endpoint_id: int | None = None  # where all are one endpoint's, let go from its held ones
 
 
 class Claimed(NamedTuple):
@@ -51,6 +55,7 @@ class Loaded(NamedTuple):
     round_at: datetime
     body: bytes | None
     traceparent: str | None
+    tenant_id: int
 
 
 class ResultRow(NamedTuple):
@@ -83,9 +88,14 @@ COPY_DELIVERIES: LiteralString = """
 COPY delivery_delivery (id, tenant_id, event_id, subscription_id, endpoint_id, round_at) FROM STDIN (FORMAT BINARY)
 """
 DELIVERY_TYPES = ("uuid", "int8", "uuid", "int8", "int8", "timestamptz")
+COPY_WAITING: LiteralString = """
+COPY delivery_delivery (id, tenant_id, event_id, subscription_id, endpoint_id, round_at, held_reason, next_attempt_at)
+FROM STDIN (FORMAT BINARY)
+"""
+WAITING_TYPES = (*DELIVERY_TYPES, "text", "timestamptz")
 INSERT_DISPATCH: LiteralString = """
-INSERT INTO delivery_dispatch (lane, token, delivery_ids, not_before, claimed_by, lease_until, created_at)
-VALUES (%s, 0, %s, %s, '', coalesce(%s, now()) + make_interval(secs => %s), now()) RETURNING id
+INSERT INTO delivery_dispatch (lane, token, delivery_ids, endpoint_id, not_before, claimed_by, lease_until, created_at)
+VALUES (%s, 0, %s, %s, %s, '', coalesce(%s, now()) + make_interval(secs => %s), now()) RETURNING id
 """
 # Index: primary key. Compare-and-set on the token: of several messages for one dispatch, one wins.
 CLAIM: LiteralString = """
@@ -95,7 +105,8 @@ WHERE id = %s AND token = %s RETURNING delivery_ids, coalesce(not_before, create
 # Index: primary keys of one or two days' partitions: the id bounds prune, the ids find. A dispatch may run again after its
 # worker died: what had failed or was held by then has a later next_attempt_at, and a dispatch of its own or the sweep.
 LOAD: LiteralString = """
-SELECT d.id, d.endpoint_id, d.subscription_id, d.status, d.attempts, d.tries, d.replays, d.round_at, e.body, e.traceparent
+SELECT d.id, d.endpoint_id, d.subscription_id, d.status, d.attempts, d.tries, d.replays, d.round_at, e.body, e.traceparent,
+    d.tenant_id
 FROM delivery_delivery d LEFT JOIN eventcenter_event e ON e.id = d.event_id AND e.id >= %(floor)s AND e.id <= %(ceiling)s
 WHERE d.id = ANY(%(ids)s) AND d.id >= %(floor)s AND d.id <= %(ceiling)s AND d.status IN ('pending', 'retrying')
     AND (d.next_attempt_at IS NULL OR d.next_attempt_at <= %(planned_for)s)
@@ -162,12 +173,23 @@ DELETE_DISPATCHES: LiteralString = """
 DELETE FROM delivery_dispatch x USING unnest(%b::bigint[], %b::integer[]) AS t (id, token)
 WHERE x.id = t.id AND x.token = t.token
 """
-# Index: delivery_dispatch_lease.
+# Index: delivery_dispatch_lease. Of those that nobody claimed, only in lanes whose queues are short: elsewhere the hint is
+# most likely still waiting. What a worker had claimed goes on in the retry lane, ahead of any backlog.
 RELEASE_EXPIRED: LiteralString = """
-UPDATE delivery_dispatch SET token = token + 1, claimed_by = '',
+UPDATE delivery_dispatch SET token = token + 1, lane = CASE WHEN claimed_by = '' THEN lane ELSE 'retry' END,
+    claimed_by = '', lease_until = now() + make_interval(secs => %s)
+WHERE id IN (
+    SELECT id FROM delivery_dispatch WHERE lease_until < now() AND (claimed_by <> '' OR lane = ANY(%s))
+    ORDER BY lease_until LIMIT %s FOR UPDATE SKIP LOCKED
+) RETURNING lane, id, token
+"""
+# Index: delivery_dispatch_lease. A worker that lives renews its leases every two seconds.
+RELEASE_ORPHANED: LiteralString = """
+UPDATE delivery_dispatch SET token = token + 1, claimed_by = '', lane = 'retry',
     lease_until = now() + make_interval(secs => %s)
 WHERE id IN (
-    SELECT id FROM delivery_dispatch WHERE lease_until < now() ORDER BY lease_until LIMIT %s FOR UPDATE SKIP LOCKED
+    SELECT id FROM delivery_dispatch WHERE claimed_by <> '' AND lease_until < now() + make_interval(secs => %s)
+    ORDER BY lease_until LIMIT %s FOR UPDATE SKIP LOCKED
 ) RETURNING lane, id, token
 """
 # Index: delivery_delivery_due (partial), merged over the partitions in the order of due_at.
@@ -175,7 +197,36 @@ TAKE_DUE: LiteralString = """
 UPDATE delivery_delivery d SET due_at = NULL, held_reason = '', next_attempt_at = least(d.next_attempt_at, now())
 FROM (
     SELECT id FROM delivery_delivery WHERE due_at <= now() ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED
-) t WHERE d.id = t.id RETURNING d.id
+) t WHERE d.id = t.id RETURNING d.id, d.endpoint_id
+"""
+# Index: primary key.
+HOLD: LiteralString = """
+UPDATE delivery_delivery SET held_reason = %s, next_attempt_at = now(), due_at = now() + make_interval(secs => %s)
+WHERE id = ANY(%s) AND id >= %s AND id <= %s
+"""
+# Index: delivery_delivery_held, one probe a partition and endpoint: a walk from each endpoint to the next.
+HELD_ENDPOINTS: LiteralString = """
+WITH RECURSIVE held AS (
+    (SELECT endpoint_id FROM delivery_delivery WHERE held_reason <> '' AND held_reason <> 'ordering'
+        ORDER BY endpoint_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT d.endpoint_id FROM delivery_delivery d WHERE d.held_reason <> '' AND d.held_reason <> 'ordering'
+        AND d.endpoint_id > held.endpoint_id ORDER BY d.endpoint_id LIMIT 1)
+    FROM held WHERE held.endpoint_id IS NOT NULL
+) SELECT endpoint_id FROM held WHERE endpoint_id IS NOT NULL
+"""
+# Index: delivery_dispatch_endpoint.
+OUTSTANDING: LiteralString = """
+SELECT endpoint_id, sum(cardinality(delivery_ids)) FROM delivery_dispatch WHERE endpoint_id IS NOT NULL GROUP BY endpoint_id
+"""
+# Index: delivery_delivery_held, in the order of id: the oldest first.
+LET_GO: LiteralString = """
+UPDATE delivery_delivery d SET due_at = NULL, held_reason = '', next_attempt_at = least(d.next_attempt_at, now())
+FROM (
+    SELECT id, held_reason FROM delivery_delivery
+    WHERE endpoint_id = %s AND held_reason <> '' AND held_reason <> 'ordering' AND due_at IS NOT NULL
+    ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+) t WHERE d.id = t.id RETURNING d.id, t.held_reason
 """
 
 
@@ -187,12 +238,21 @@ def copy_deliveries(deliveries: Sequence[PlannedDelivery], now: datetime) -> Non
             copy.write_row((*row[:5], now))
 
 
+def copy_waiting(deliveries: Sequence[PlannedDelivery], now: datetime) -> None:
+    """Insert planned deliveries whose turn has not come; delivery.ordering calls them."""
+    with cursor() as cur, cur.copy(COPY_WAITING) as copy:
+        copy.set_types(WAITING_TYPES)
+        for row in deliveries:
+            copy.write_row((*row[:5], now, ErrorKind.ORDERING.value, now))
+
+
 def insert_dispatches(dispatches: Sequence[NewDispatch], lease_s: float, now: datetime) -> list[Hint]:
     """One row a batch, and the hints to publish after the commit."""
     hints = []
     with cursor() as cur:
         for item in dispatches:
-            parameters = [item.lane, item.delivery_ids, item.not_before, item.not_before, lease_s]
+            timing = [item.not_before, item.not_before, lease_s]
+            parameters = [item.lane, item.delivery_ids, item.endpoint_id, *timing]
             row = cur.execute(INSERT_DISPATCH, parameters, binary=True).fetchone()
             assert row is not None
             wait_s = (item.not_before - now).total_seconds() if item.not_before else 0.0
@@ -234,14 +294,39 @@ def delete_dispatches(done: Sequence[tuple[int, int]]) -> None:
     execute(DELETE_DISPATCHES, _pairs(done))
 
 
-def release_expired(most: int, lease_s: float) -> list[Hint]:
-    """Take a new token for up to `most` dispatches whose hint or worker was lost."""
-    return [Hint(*row) for row in rows(RELEASE_EXPIRED, [lease_s, most])]
+def release_expired(most: int, lease_s: float, lanes: Sequence[str]) -> list[Hint]:
+    """Take a new token for up to `most` dispatches whose hint (in one of `lanes`) or worker was lost."""
+    return [Hint(*row) for row in rows(RELEASE_EXPIRED, [lease_s, list(lanes), most])]
 
 
-def take_due(most: int) -> list[UUID]:
-    """Deliveries whose time has come, now the caller's to put into dispatches in the same transaction."""
-    return [row[0] for row in rows(TAKE_DUE, [most])]
+def release_orphaned(most: int, lease_s: float, silent_s: float) -> list[Hint]:
+    """The same for claimed ones whose lease of DISPATCH_LEASE_S was not renewed for `silent_s`: their workers are gone."""
+    return [Hint(*row) for row in rows(RELEASE_ORPHANED, [lease_s, settings.DISPATCH_LEASE_S - silent_s, most])]
+
+
+def take_due(most: int) -> list[tuple[UUID, int]]:
+    """(id, endpoint) of deliveries whose time has come, now the caller's to dispatch or hold in the same transaction."""
+    return rows(TAKE_DUE, [most])
+
+
+def hold(ids: Sequence[UUID], reason: str, look_s: float) -> None:
+    """Park deliveries of no dispatch; the sweep looks at them after `look_s` at the latest."""
+    execute(HOLD, [reason, look_s, list(ids), *id_bounds(ids)])
+
+
+def held_endpoints() -> list[int]:
+    """Endpoints that have held deliveries, in the order of their ids."""
+    return [row[0] for row in rows(HELD_ENDPOINTS, [])]
+
+
+def outstanding() -> dict[int, int]:
+    """Endpoint → how many of its deliveries were let go and have not come back."""
+    return {endpoint_id: int(count) for endpoint_id, count in rows(OUTSTANDING, [])}
+
+
+def let_go(endpoint_id: int, most: int) -> list[tuple[UUID, str]]:
+    """(id, what had held it) of up to `most` held deliveries, now the caller's to dispatch in the same transaction."""
+    return rows(LET_GO, [endpoint_id, most])
 
 
 def _pairs(held: Sequence[tuple[int, int]]) -> list[list[int]]:

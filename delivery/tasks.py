@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from celery import shared_task
 from django.db import connection
+from django.utils import timezone
 
+from delivery import feed, hints
 from delivery.hints import TASK
-from delivery.worker.process import runner
+from delivery.models import DispatchLane
+from delivery.store import Hint
+from delivery.worker import process
 
 
 @shared_task(name=TASK)
 def run_dispatch(dispatch_id: int, token: int) -> None:
     """A hint: it may come late, twice or never (docs/adr/0002)."""
     connection.close_if_unusable_or_obsolete()
-    runner().run(dispatch_id, token)
+    running = process.current.runner()
+    if running is None:  # this worker is stopping: another one shall have it, and not only when a lease is over
+        hints.publish([Hint(DispatchLane.RETRY, dispatch_id, token)])
+    else:
+        running.run(dispatch_id, token)
+
+
+@shared_task(name="delivery.delete_old_feed_items")
+def delete_old_feed_items() -> None:
+    connection.close_if_unusable_or_obsolete()
+    feed.delete_old(timezone.now())

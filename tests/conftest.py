@@ -90,4 +90,5 @@ def fresh_process_state() -> Iterator[None]:
     for followed in (registry.schemas, routing.routing, routing.delivery_settings):
         followed.forget()
     yield
+    bus.close_outbox_producer(timeout_s=0.5)
     health.forget_clients()

@@ -188,6 +188,8 @@ def application_environment(services: Services, port: int, receiver_port: int) -
         "WEBHOOK_ALLOWED_CIDRS": "127.0.0.0/8,::1/128",
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         "KAFKA_EVENTS_RETENTION_HOURS": "24",
+        # Ctrl-C shall end all within ten seconds; the demo's receiver answers in milliseconds.
+        "WORKER_STOP_DEADLINE_S": "5",
         "CELERY_BEAT_SCHEDULE_FILENAME": str(services.directory / "beat-schedule"),
         "STACK_DIR": str(services.directory),
         "PORT": str(port),

@@ -6,9 +6,11 @@ from django.db import migrations, models
 
 import eventcenter.ids
 
-# Held deliveries by endpoint, for delivery.release. In a delivery's usual life held_reason stays empty: it remains HOT.
+# Held deliveries by endpoint, for delivery.release; those that wait for their turn are found through their own queue. In a
+# delivery's usual life held_reason stays empty: it remains HOT.
 HELD_SQL = """
-CREATE INDEX delivery_delivery_held ON delivery_delivery (endpoint_id, id) WHERE held_reason <> '';
+CREATE INDEX delivery_delivery_held ON delivery_delivery (endpoint_id, id)
+    WHERE held_reason <> '' AND held_reason <> 'ordering';
 CREATE INDEX delivery_dispatch_endpoint ON delivery_dispatch (endpoint_id) WHERE endpoint_id IS NOT NULL;
 """
 HELD_REVERSE = """

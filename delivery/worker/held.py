@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from delivery.retry import RetryPolicy
 from delivery.store import Loaded
+from subscriptions.retry_policy import RetryPolicy
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +24,7 @@ class Held:
     batch: Batch
     loaded: Loaded
     policy: RetryPolicy
+    ordering: str | None = None  # of its subscription, when it is ordered: what a dead one does
 
     @property
     def number(self) -> int:

@@ -1,4 +1,4 @@
-"""The recorder: one thread that writes outcomes in groups, makes the near retries' dispatches and keeps leases alive.
+"""The recorder: one thread that writes outcomes in groups, with all that follows from them, and keeps leases alive.
 
 Groups are short in time and number: what a killed worker leaves unrecorded, and so sends twice, stays small.
 """
@@ -10,10 +10,9 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 from queue import Empty, SimpleQueue
 from uuid import UUID
 
@@ -21,12 +20,12 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from delivery import endpoints, hints, store
-from delivery.ingest import UNCLAIMED_LEASE_S
-from delivery.models import DispatchLane
-from delivery.outcome import Outcome, OutcomeKind
+from delivery import hints, store
+from delivery.breakers import HealthTally
+from delivery.outcome import Outcome
 from delivery.results import judge, result_row
-from delivery.store import Hint, NewDispatch, ResultRow
+from delivery.store import Hint
+from delivery.worker.consequences import Judged, draw_consequences, has_consequences
 from delivery.worker.held import Batch, Held
 from eventcenter.store import beat
 from eventcenter.worker import BEAT_EVERY_S, instance_name, process_shard
@@ -36,25 +35,33 @@ logger = logging.getLogger(__name__)
 GROUP_MOST = 64  # results a transaction
 # A statement for one result costs PostgreSQL 1.4 ms, for a hundred 4 ms: a little patience pays (design §7: 20 ms).
 LINGER_S = 0.02
+# At a low rate a shorter wait gathers nearly as many, and leaves fewer to be sent twice when this process is killed.
+SHORT_LINGER_S = 0.006
+BUSY_GROUP = 16  # a group of so many: the rate is high
 # Nothing new is sent while so many outcomes wait: a killed worker's unrecorded deliveries are sent twice.
 UNRECORDED_MOST = 128
 AFTER_ERROR_S = 0.5
 NOT_STORABLE = "The receiver's answer could not be stored."
-RETRY_GROUP_S = 1.0  # near retries whose times fall into one second share a dispatch
 
 Item = tuple[Held, Outcome]
 
 
 class Recorder:
-    """`put` is cheap and thread-safe. `stop` writes all that was put before it, then ends the thread."""
+    """`put` is cheap and thread-safe. `stop` writes all that was put before it, then ends the thread.
 
-    def __init__(self, role: str = "worker") -> None:
+    `keep_alive` are called about every two seconds on the recorder's thread.
+    """
+
+    def __init__(self, tally: HealthTally, keep_alive: Sequence[Callable[[], None]] = (), role: str = "worker") -> None:
         self._role = role
+        self._tally = tally
+        self._others = tuple(keep_alive)
         self._queue: SimpleQueue[Item | Batch | None] = SimpleQueue()
         self._open: set[Batch] = set()  # by identity: after a lost lease this process may hold a dispatch once more
         self._lock = threading.Lock()
         self._kept_at = float("-inf")
         self._taken: list[Item | Batch | None] = []
+        self._linger_s = SHORT_LINGER_S
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
@@ -84,6 +91,7 @@ class Recorder:
             items = [item for item in self._taken if isinstance(item, tuple)]
             empties = [item for item in self._taken if isinstance(item, Batch)]
             if items or empties:
+                self._note(items)
                 self._record_until_done(items, empties)
             self._taken = []
             self._keep_alive()
@@ -93,10 +101,17 @@ class Recorder:
         """What is there, after a first one and LINGER_S; nothing when none came for a while."""
         with suppress(Empty):
             self._taken.append(self._queue.get(timeout=BEAT_EVERY_S / 2))
-            ends_at = time.monotonic() + LINGER_S
+            ends_at = time.monotonic() + self._linger_s
             while len(self._taken) < GROUP_MOST and self._taken[-1] is not None:
                 wait_s = ends_at - time.monotonic()
                 self._taken.append(self._queue.get(timeout=wait_s) if wait_s > 0 else self._queue.get_nowait())
+
+        self._linger_s = LINGER_S if len(self._taken) >= BUSY_GROUP else SHORT_LINGER_S
+
+    def _note(self, items: Sequence[Item]) -> None:
+        for held, outcome in items:
+            loaded = held.loaded
+            self._tally.add(loaded.endpoint_id, loaded.tenant_id, loaded.id, outcome)
 
     def _record_until_done(self, items: list[Item], empties: list[Batch]) -> None:
         """A database that is away for a moment costs nothing but time: what was sent must be recorded, or is sent again."""
@@ -130,17 +145,19 @@ class Recorder:
 
     def _record(self, items: list[Item], empties: list[Batch]) -> None:
         now = timezone.now()
-        rows, retries = self._judge(items, now)
+        judged = [Judged(held, outcome, judge(held, outcome, now, random.random())) for held, outcome in items]  # noqa: S311 - jitter
+        rows = [result_row(held, outcome, verdict, now) for held, outcome, verdict in judged]
         done = self._finished([held for held, _ in items]) + empties
         finished = [(batch.dispatch_id, batch.token) for batch in done]
         moved: set[UUID] = set()
-        gone = [held for held, outcome in items if outcome.kind is OutcomeKind.GONE]
         to_publish: list[Hint] = []
-        if retries or gone:
+        more = [item for item in judged if has_consequences(item)]
+        if rows and (more or self._tally.due()):
             with transaction.atomic():
                 moved = store.record(rows, finished, instance_name(), process_shard())
-                to_publish = self._make_retries(retries, moved, now)
-                self._disable(gone, moved)
+                to_publish = draw_consequences([item for item in more if item.held.loaded.id in moved], now)
+                self._tally.write(now)
+            self._tally.settle(now)
         elif rows:
             moved = store.record(rows, finished, instance_name(), process_shard())
         else:
@@ -149,27 +166,6 @@ class Recorder:
         hints.publish(to_publish)
         if len(moved) < len(items):
             logger.warning("recorder.results_without_effect", extra={"count": len(items) - len(moved)})
-
-    def _judge(self, items: Sequence[Item], now: datetime) -> tuple[list[ResultRow], list[tuple[datetime, UUID]]]:
-        rows, retries = [], []
-        for held, outcome in items:
-            verdict = judge(held, outcome, now, random.random())  # noqa: S311 - jitter, not cryptography
-            rows.append(result_row(held, outcome, verdict, now))
-            if verdict.by_countdown and verdict.retry_at:
-                retries.append((verdict.retry_at, held.loaded.id))
-        return rows, retries
-
-    def _make_retries(self, retries: list[tuple[datetime, UUID]], moved: set[UUID], now: datetime) -> list[Hint]:
-        """One dispatch for those that fall due in the same second; it starts with the last of them."""
-        groups: dict[int, list[tuple[datetime, UUID]]] = {}
-        for at, delivery_id in retries:
-            if delivery_id in moved:
-                groups.setdefault(int(at.timestamp() / RETRY_GROUP_S), []).append((at, delivery_id))
-        dispatches = [
-            NewDispatch(DispatchLane.RETRY.value, [delivery_id for _, delivery_id in group], max(at for at, _ in group))
-            for group in groups.values()
-        ]
-        return store.insert_dispatches(dispatches, UNCLAIMED_LEASE_S, now) if dispatches else []
 
     def _finished(self, helds: Sequence[Held]) -> list[Batch]:
         """The batches that this group completes. Nothing is changed yet: the transaction may have to be tried again."""
@@ -185,15 +181,12 @@ class Recorder:
         with self._lock:
             self._open.difference_update(batches)
 
-    def _disable(self, gone: Sequence[Held], moved: set[UUID]) -> None:
-        for held in gone:
-            if held.loaded.id in moved:
-                endpoints.disable_gone(held.loaded.endpoint_id, held.loaded.id)
-
     def _keep_alive(self) -> None:
         if time.monotonic() - self._kept_at < BEAT_EVERY_S:
             return
         self._kept_at = time.monotonic()
+        for call in self._others:
+            call()
         try:
             beat(self._role, instance_name())
             self._renew()

@@ -5,33 +5,39 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 from django.conf import settings
+from django.utils import timezone
 
 from delivery import store
-from delivery.outcome import ErrorKind, Outcome, OutcomeKind
-from delivery.retry import DEFAULT_POLICY, PolicyError, RetryPolicy, parse_policy
+from delivery.outcome import ErrorKind, Outcome, OutcomeKind, deferred
+from delivery.retry import deadline
 from delivery.store import Loaded
-from delivery.transports.base import Message, Transport
-from delivery.transports.webhook.request import ContentMode, Target, build_message, make_target
+from delivery.transports.base import Message, Sending, Transport
+from delivery.transports.registry import CHANNELS
+from delivery.worker.admission import UNKNOWN_HOLD_S, Admission, Admitted
 from delivery.worker.held import Batch, Held
 from delivery.worker.recorder import Recorder
 from eventcenter.worker import instance_name
-from subscriptions.models import EndpointState
+from subscriptions.retry_policy import DEFAULT_POLICY, PolicyError, RetryPolicy, parse_policy
 from subscriptions.routing import DeliverySettings, Sink, delivery_settings
+from subscriptions.templating.errors import MissingSecretError, TemplateError
 
 logger = logging.getLogger(__name__)
 
-PAUSED_HOLD_S = 15.0  # how soon a resumed endpoint's waiting deliveries go out, at the latest
+# What was reported last is recorded even when nothing is left of the deadline.
+RECORD_LAST_S = 5.0
 
 
 class Runner:
     """Runs dispatches of this process. Safe for several threads; `close` finishes what is in flight."""
 
-    def __init__(self, transports: Mapping[str, Transport], recorder: Recorder) -> None:
+    def __init__(self, transports: Mapping[str, Transport], recorder: Recorder, admission: Admission) -> None:
         self._transports = transports
         self._recorder = recorder
-        self._targets: dict[int, tuple[Sink, Target]] = {}
+        self._admission = admission
         self._policies: dict[int, tuple[object, RetryPolicy]] = {}
 
     def run(self, dispatch_id: int, token: int) -> int:
@@ -46,74 +52,75 @@ class Runner:
         return len(loaded)
 
     def close(self, deadline_s: float) -> None:
+        """All channels at once, then what they reported is recorded."""
         ends_at = time.monotonic() + deadline_s
         try:
-            for transport in self._transports.values():
-                transport.close(max(ends_at - time.monotonic(), 0.1))
+            with ThreadPoolExecutor(len(self._transports), "close") as pool:
+                closing = [pool.submit(transport.close, deadline_s) for transport in self._transports.values()]
+                for each in closing:
+                    each.result()
         finally:
-            self._recorder.stop(max(ends_at - time.monotonic(), 1.0))
+            self._recorder.stop(max(ends_at - time.monotonic(), RECORD_LAST_S))
 
     def _send(self, batch: Batch, loaded: Sequence[Loaded], known: DeliverySettings) -> None:
+        now = timezone.now()
+        decision = self._admission.decide(self._grouped(batch, loaded, known, now), known.sinks, now)
+        for held, outcome in decision.refused:
+            self._recorder.put(held, outcome)
         messages: dict[str, list[Message]] = {}
-        timestamp = int(time.time())
-        for item in loaded:
-            held = Held(batch, item, self._policy(item.subscription_id, known))
-            prepared = self._prepare(held, known.sinks.get(item.endpoint_id), timestamp)
-            if isinstance(prepared, Outcome):
-                self._recorder.put(held, prepared)
-            else:
-                messages.setdefault(known.sinks[item.endpoint_id].channel, []).append(prepared)
+        for admitted in decision.admitted:
+            made = self._messages(admitted)
+            if made:
+                messages.setdefault(admitted.sink.channel, []).extend(made)
         for channel, group in messages.items():
             self._transports[channel].send(group, self._record)
 
-    def _prepare(self, held: Held, sink: Sink | None, timestamp: int) -> Message | Outcome:
-        """The message to send, or what is decided without sending."""
+    def _grouped(
+        self, batch: Batch, loaded: Sequence[Loaded], known: DeliverySettings, now: datetime
+    ) -> dict[int, list[Held]]:
+        """By endpoint; what is past its time or its event's is recorded here."""
+        groups: dict[int, list[Held]] = {}
+        for item in loaded:
+            held = Held(
+                batch, item, self._policy(item.subscription_id, known), known.orderings.get(item.subscription_id)
+            )
+            refusal = _by_age(held, now)
+            if refusal is None:
+                groups.setdefault(item.endpoint_id, []).append(held)
+            else:
+                self._recorder.put(held, refusal)
+        return groups
+
+    def _messages(self, admitted: Admitted) -> list[Message]:
+        messages = [self._message(held, admitted.sink) for held in admitted.helds]
+        made = [message for message in messages if message is not None]
+        if admitted.slots is not None:
+            for place, message in enumerate(made):
+                message.start_at = admitted.slots.first_at + place * admitted.slots.spacing_s
+                message.spacing_s = admitted.slots.spacing_s
+        return made
+
+    def _message(self, held: Held, sink: Sink) -> Message | None:
+        """None, and recorded, when none can be made: that must neither hold up the rest nor be tried for ever."""
         loaded = held.loaded
-        if sink is None:
-            return _DELETED
-        if sink.state != EndpointState.ENABLED:
-            return _PAUSED if sink.state == EndpointState.PAUSED else _DISABLED
-        if loaded.body is None:
-            return _EXPIRED
+        assert loaded.body is not None
+        traceparent = loaded.traceparent or ""
+        sending = Sending(loaded.id, held.number, loaded.body, int(time.time()), traceparent, held.replay, held)
         try:
-            if sink.channel not in self._transports:
-                raise ValueError(f"no transport for the channel {sink.channel!r}")
-            return self._message(held, loaded.body, sink, timestamp)
-        except Exception:  # one that cannot be made must neither hold up the rest of its batch nor be tried for ever
+            return CHANNELS[sink.channel].build(sink, sending)
+        except MissingSecretError as error:
+            outcome = deferred(ErrorKind.UNSIGNED, str(error), UNKNOWN_HOLD_S)
+        except TemplateError as error:
+            outcome = Outcome(OutcomeKind.PERMANENT, error_kind=ErrorKind.TEMPLATE, error=str(error))
+        except Exception:
             logger.exception("runner.message_fault", extra={"delivery_id": str(loaded.id)})
-            return _FAULT
+            outcome = _FAULT
+        self._recorder.put(held, outcome)
+        return None
 
     def _record(self, message: Message, outcome: Outcome) -> None:
         assert isinstance(message.context, Held)
         self._recorder.put(message.context, outcome)
-
-    def _message(self, held: Held, body: bytes, sink: Sink, timestamp: int) -> Message:
-        loaded = held.loaded
-        return build_message(
-            self._target(sink),
-            delivery_id=loaded.id,
-            number=held.number,
-            body=body,
-            timestamp=timestamp,
-            traceparent=loaded.traceparent or "",
-            replay=held.replay,
-            context=held,
-        )
-
-    def _target(self, sink: Sink) -> Target:
-        """Made once for each state of the settings: the same Sink object stands for the same state."""
-        known = self._targets.get(sink.endpoint_id)
-        if known is None or known[0] is not sink:
-            target = make_target(
-                endpoint_id=sink.endpoint_id,
-                url=sink.url,
-                secrets=sink.secrets,
-                mode=ContentMode(sink.content_mode),
-                timeout_s=min(sink.timeout_s, settings.WEBHOOK_MAX_TIMEOUT_S),
-                custom_headers=sink.headers,
-            )
-            known = self._targets[sink.endpoint_id] = (sink, target)
-        return known[1]
 
     def _policy(self, subscription_id: int, known: DeliverySettings) -> RetryPolicy:
         data = known.policies.get(subscription_id)
@@ -133,16 +140,16 @@ def _parsed(subscription_id: int, data: Mapping[str, object]) -> RetryPolicy:
         return DEFAULT_POLICY
 
 
+def _by_age(held: Held, now: datetime) -> Outcome | None:
+    """What waited for its turn, or for us, beyond its maximum age is not sent any more."""
+    if held.loaded.body is None:
+        return _EXPIRED
+    return _TOO_OLD if now >= deadline(held.policy, held.loaded.round_at) else None
+
+
 _EXPIRED = Outcome(OutcomeKind.PERMANENT, error_kind=ErrorKind.EVENT_EXPIRED, error="The event is past its retention.")
 _FAULT = Outcome(OutcomeKind.FAILED, error_kind=ErrorKind.INTERNAL, error="The request could not be made.")
-_DELETED = Outcome(OutcomeKind.PERMANENT, error_kind=ErrorKind.ENDPOINT_DELETED, error="The endpoint was deleted.")
-_DISABLED = Outcome(OutcomeKind.PERMANENT, error_kind=ErrorKind.ENDPOINT_DISABLED, error="The endpoint is disabled.")
-_PAUSED = Outcome(
-    OutcomeKind.DEFERRED,
-    error_kind=ErrorKind.ENDPOINT_PAUSED,
-    error="The endpoint is paused.",
-    retry_after_s=PAUSED_HOLD_S,
-)
+_TOO_OLD = deferred(ErrorKind.BACKLOG, "The maximum age is over.", 0.0)
 
 
 def _settings_for(loaded: Sequence[Loaded]) -> DeliverySettings:

@@ -10,11 +10,9 @@ import pytest
 import redis
 from django.conf import settings
 
-from delivery.hints import QUEUE_PREFIX
 from delivery.models import Delivery, DispatchLane
-from delivery.transports.registry import make_transports
-from delivery.worker.recorder import Recorder
-from delivery.worker.runner import Runner
+from delivery.queue_order import QUEUE_PREFIX
+from delivery.worker.process import assemble
 from tests.delivery.worker.desk import Desk, Make, make_delivery
 from tests.fakes.receiver import Receiver
 
@@ -63,8 +61,7 @@ def new_desk(transactional_db: None, empty_queues: None) -> Iterator[Callable[[]
     desks: list[Desk] = []
 
     def make_desk() -> Desk:
-        recorder = Recorder(role="test-worker")
-        desks.append(Desk(Runner(make_transports(recorder.has_room), recorder), recorder))
+        desks.append(Desk(assemble(role="test-worker")))
         return desks[-1]
 
     yield make_desk

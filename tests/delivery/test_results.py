@@ -8,18 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.outcome import ErrorKind, Outcome, OutcomeKind
+from delivery.planning import HELD_LOOK_S
 from delivery.results import COUNTDOWN_MAX_S, DEFAULT_HOLD_S, judge, result_row
-from delivery.retry import DEFAULT_POLICY, RetryPolicy
 from delivery.states import LEGAL_MOVES, DeliveryStatus
 from delivery.store import Loaded
 from delivery.worker.held import Batch, Held
+from subscriptions.retry_policy import DEFAULT_POLICY, RetryPolicy
 from tests.factories import event_id_at
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def held(policy: RetryPolicy = DEFAULT_POLICY, **changes: object) -> Held:
-    loaded = Loaded(event_id_at(NOW - timedelta(seconds=2)), 1, 2, "pending", 0, 0, 0, NOW, b"{}", "")
+    loaded = Loaded(event_id_at(NOW - timedelta(seconds=2)), 1, 2, "pending", 0, 0, 0, NOW, b"{}", "", 3)
     return Held(Batch(5, 1, 1), loaded._replace(**changes), policy)
 
 
@@ -54,6 +55,31 @@ def test_hold_has_a_length_when_the_deferral_names_none() -> None:
     verdict = judge(held(), Outcome(OutcomeKind.DEFERRED, error_kind=ErrorKind.IN_FLIGHT_CAP), NOW, 0.9)
     assert verdict.retry_at == NOW + timedelta(seconds=DEFAULT_HOLD_S)
     assert (verdict.held_reason, verdict.by_countdown) == ("in_flight_cap", False)
+
+
+def test_held_delivery_is_looked_at_again_when_nobody_lets_it_go() -> None:
+    waiting = Outcome(OutcomeKind.DEFERRED, error_kind=ErrorKind.BREAKER_OPEN, retry_after_s=36_000)
+    row = result_row(held(), waiting, judge(held(), waiting, NOW, 0.0), NOW)
+    assert row.next_attempt_at == NOW + timedelta(hours=10)
+    assert row.due_at == NOW + timedelta(seconds=HELD_LOOK_S)
+
+
+def test_held_delivery_is_dead_when_its_maximum_age_is_over() -> None:
+    old = held(RetryPolicy(max_age_s=60), round_at=NOW - timedelta(seconds=60))
+    verdict = judge(old, Outcome(OutcomeKind.DEFERRED, error_kind=ErrorKind.RATE_LIMIT, retry_after_s=1), NOW, 0.0)
+    assert (verdict.status, verdict.dead_reason) == (DeliveryStatus.DEAD, "too_old")
+
+
+def test_delivery_goes_on_at_once_when_its_worker_stops() -> None:
+    verdict = judge(held(), Outcome(OutcomeKind.DEFERRED, error_kind=ErrorKind.SHUTDOWN, retry_after_s=1), NOW, 0.0)
+    assert (verdict.status, verdict.due_at, verdict.held_reason) == (DeliveryStatus.PENDING, NOW, "")
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.ENDPOINT_DELETED, ErrorKind.ENDPOINT_DISABLED, ErrorKind.EVENT_EXPIRED])
+def test_no_attempt_is_spent_when_it_died_without_one(kind: ErrorKind) -> None:
+    outcome = Outcome(OutcomeKind.PERMANENT, error_kind=kind)
+    row = result_row(held(), outcome, judge(held(), outcome, NOW, 0.0), NOW)
+    assert (row.status, row.dead_reason, row.outcome) == ("dead", kind.value, "deferred")
 
 
 def test_wait_is_the_longer_one_when_the_receiver_names_another() -> None:

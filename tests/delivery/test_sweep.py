@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,10 +14,10 @@ from pytest_django import Settings
 
 from config.stack.services import Services
 from delivery import store, sweep
-from delivery.hints import QUEUE_PREFIX
 from delivery.models import Delivery, Dispatch
 from delivery.planning import DISPATCH_DELIVERIES
-from delivery.sweep import DUE_MOST, QUEUED_HINTS_MOST, Sweeper, Swept
+from delivery.queue_order import QUEUE_PREFIX
+from delivery.sweep import DUE_MOST, DUE_OF_ENDPOINT_MOST, QUEUED_HINTS_MOST, SILENT_S, Sweeper, Swept
 from tests.delivery.conftest import HintsIn
 from tests.delivery.worker.desk import dispatch, stuck
 from tests.factories import DeliveryFactory, SubscriptionFactory
@@ -69,7 +70,7 @@ def test_dispatch_is_freed_when_its_worker_is_lost(hints_in: HintsIn) -> None:
     expire()
     sweep_now()
     assert (Dispatch.objects.get().token, Dispatch.objects.get().claimed_by) == (2, "")
-    assert hints_in("slow") == [[hint.dispatch_id, 2]]
+    assert hints_in("retry") == [[hint.dispatch_id, 2]], "ahead of what nobody has begun"
     assert store.renew([(hint.dispatch_id, 1)], 25) == set()
 
 
@@ -154,25 +155,90 @@ def fill_queue(client: redis.Redis, lane: str, count: int) -> None:
     client.rpush(QUEUE_PREFIX + lane, *["{}"] * count)
 
 
-def test_nothing_is_released_when_the_queue_is_full(redis_client: redis.Redis) -> None:
-    dispatch([DeliveryFactory()])
+def test_unclaimed_are_left_alone_when_their_lanes_queue_is_long(redis_client: redis.Redis) -> None:
+    for lane in ("bulk0", "fast"):
+        dispatch([DeliveryFactory()], lane=lane)
     expire()
     due_deliveries(1)
-    fill_queue(redis_client, "fast", QUEUED_HINTS_MOST)
-    assert sweep_now() == Swept(0, 0)
-    assert Dispatch.objects.get().token == 0
-    assert Delivery.objects.filter(due_at__isnull=False).count() == 1
-    redis_client.delete(QUEUE_PREFIX + "fast")
-    assert sweep_now() == Swept(1, 1)
+    fill_queue(redis_client, "bulk0", QUEUED_HINTS_MOST)
+    assert sweep_now() == Swept(1, 1), "other lanes go on"
+    assert Dispatch.objects.get(lane="bulk0").token == 0
+    redis_client.delete(QUEUE_PREFIX + "bulk0")
+    assert sweep_now() == Swept(1, 0)
 
 
-def test_as_many_are_released_as_there_is_room(redis_client: redis.Redis) -> None:
-    for _ in range(5):
-        dispatch([DeliveryFactory()])
+def test_lost_workers_deliveries_go_on_when_their_lanes_queue_is_long(
+    redis_client: redis.Redis, hints_in: HintsIn
+) -> None:
+    hint = dispatch([DeliveryFactory()], lane="bulk0")
+    store.claim(hint.dispatch_id, hint.token, "lost:1", 25)
     expire()
-    fill_queue(redis_client, "slow", QUEUED_HINTS_MOST - 2)
-    assert sweep_now().released == 2
-    assert sorted(Dispatch.objects.values_list("token", flat=True)) == [0, 0, 0, 1, 1]
+    fill_queue(redis_client, "bulk0", QUEUED_HINTS_MOST)
+    assert sweep_now().released == 1
+    assert hints_in("retry") == [[hint.dispatch_id, 2]]
+
+
+def test_nothing_is_made_due_when_the_retry_queue_is_long(redis_client: redis.Redis) -> None:
+    due_deliveries(1)
+    fill_queue(redis_client, "retry", QUEUED_HINTS_MOST)
+    assert sweep_now() == Swept(0, 0)
+    assert Delivery.objects.filter(due_at__isnull=False).count() == 1
+
+
+# --- A worker that fell silent ---
+
+
+def silent_dispatch(silent_s: float) -> store.Hint:
+    """Claimed, and its lease renewed for the last time so long ago."""
+    hint = dispatch([DeliveryFactory()])
+    store.claim(hint.dispatch_id, hint.token, "silent:1", django_settings.DISPATCH_LEASE_S)
+    left = timedelta(seconds=django_settings.DISPATCH_LEASE_S - silent_s)
+    Dispatch.objects.filter(pk=hint.dispatch_id).update(lease_until=timezone.now() + left)
+    return hint
+
+
+def steady_sweeper() -> Sweeper:
+    """One that has passed without a gap for long."""
+    sweeper = Sweeper()
+    sweeper._steady_since = time.monotonic() - SILENT_S * 2
+    sweeper._last_pass = time.monotonic()
+    return sweeper
+
+
+def test_dispatch_is_freed_before_its_lease_ends_when_its_worker_fell_silent(hints_in: HintsIn) -> None:
+    hint = silent_dispatch(SILENT_S + 1)
+    assert steady_sweeper().sweep(timezone.now()) == Swept(1, 0)
+    assert hints_in("retry") == [[hint.dispatch_id, 2]]
+
+
+def test_dispatch_stays_its_workers_when_that_renewed_it_just_now() -> None:
+    silent_dispatch(SILENT_S - 2)
+    assert steady_sweeper().sweep(timezone.now()) == Swept(0, 0)
+
+
+def test_silence_says_nothing_when_the_database_was_away() -> None:
+    silent_dispatch(SILENT_S + 1)
+    sweeper = steady_sweeper()
+    sweeper._last_pass = time.monotonic() - sweep.GAP_S - 1
+    assert sweeper.sweep(timezone.now()) == Swept(0, 0)
+    assert sweep_now() == Swept(0, 0), "nor to a sweep that has just begun"
+
+
+# --- Many due of one endpoint ---
+
+
+def test_one_endpoints_due_deliveries_are_held_when_they_are_many(hints_in: HintsIn) -> None:
+    many = due_deliveries(DUE_OF_ENDPOINT_MOST + 30)
+    other = due_deliveries(1)[0]
+    assert steady_sweeper().sweep(timezone.now()).due == len(many) + 1
+    covered = [one for row in Dispatch.objects.filter(endpoint_id=None) for one in row.delivery_ids]
+    assert len(covered) == DUE_OF_ENDPOINT_MOST + 1
+    assert other.pk in covered
+    let_go = [one for row in Dispatch.objects.exclude(endpoint_id=None) for one in row.delivery_ids]
+    held = Delivery.objects.filter(held_reason="backlog")
+    assert len(covered) + len(let_go) + held.count() == len(many) + 1
+    assert all(row.due_at > timezone.now() for row in held)
+    assert not stuck()
 
 
 def test_nothing_is_lost_when_redis_is_away(services: Services, settings: Settings, hints_in: HintsIn) -> None:
@@ -255,11 +321,11 @@ def test_locked_rows_are_passed_over_when_another_sweeper_holds_them() -> None:
     deliveries = due_deliveries(3)
     taken: list[UUID] = []
     with transaction.atomic():
-        first = store.take_due(2)
+        first = [row[0] for row in store.take_due(2)]
 
         def take() -> None:
             with transaction.atomic():
-                taken.extend(store.take_due(10))
+                taken.extend(row[0] for row in store.take_due(10))
 
         thread = threading.Thread(target=lambda: (take(), connection.close()))
         thread.start()

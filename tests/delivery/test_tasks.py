@@ -10,17 +10,20 @@ from delivery.models import Attempt, Delivery, Dispatch
 from delivery.states import DeliveryStatus
 from delivery.tasks import run_dispatch
 from delivery.worker import process
-from delivery.worker.process import LEASE_MARGIN_S, check_lease, runner
+from delivery.worker.process import LEASE_MARGIN_S, check_lease
+from tests.delivery.conftest import HintsIn
 from tests.delivery.worker.desk import Make, dispatch, ended
 from tests.delivery.worker.test_recorder import other_backends, terminate
 from tests.fakes.receiver import Receiver
 
 
 @pytest.fixture
-def worker_process(transactional_db: None) -> Iterator[None]:
+def worker_process(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[process.WorkerProcess]:
     """This process as a Celery worker: its one runner is closed as at shutdown."""
-    yield
-    process._close()
+    made = process.WorkerProcess()
+    monkeypatch.setattr(process, "current", made)
+    yield made
+    made.close()
 
 
 @pytest.mark.usefixtures("worker_process")
@@ -32,12 +35,13 @@ def test_hint_is_worked_off_when_it_comes_as_a_task(make: Make, receiver: Receiv
     assert len(receiver.requests) == 1
 
 
-@pytest.mark.usefixtures("worker_process")
-def test_nothing_is_sent_when_the_task_comes_late(make: Make, receiver: Receiver) -> None:
+def test_nothing_is_sent_when_the_task_comes_late(
+    make: Make, receiver: Receiver, worker_process: process.WorkerProcess
+) -> None:
     hint = dispatch([make()])
     Dispatch.objects.update(token=3)
     run_dispatch(hint.dispatch_id, hint.token)
-    process._close()
+    worker_process.close()
     assert not receiver.requests
     assert not Attempt.objects.exists()
 
@@ -53,20 +57,21 @@ def test_process_goes_on_when_its_other_connections_were_killed(make: Make) -> N
     assert set(Delivery.objects.values_list("status", flat=True)) == {"delivered"}
 
 
-@pytest.mark.usefixtures("worker_process")
-def test_process_has_one_runner() -> None:
-    assert runner() is runner()
+def test_process_has_one_runner(worker_process: process.WorkerProcess) -> None:
+    assert worker_process.runner() is not None
+    assert worker_process.runner() is worker_process.runner()
 
 
-@pytest.mark.usefixtures("worker_process")
-def test_new_runner_is_made_when_the_last_one_was_closed(make: Make) -> None:
-    old = runner()
-    process._close()
-    process._close()
+def test_hint_goes_back_at_once_when_its_worker_is_stopping(
+    make: Make, receiver: Receiver, worker_process: process.WorkerProcess, hints_in: HintsIn
+) -> None:
     hint = dispatch([make()])
+    worker_process.close()
+    worker_process.close()
     run_dispatch(hint.dispatch_id, hint.token)
-    ended(hint)
-    assert runner() is not old
+    assert hints_in("retry") == [[hint.dispatch_id, hint.token]]
+    assert Dispatch.objects.get().token == hint.token
+    assert not receiver.requests
 
 
 def test_start_is_refused_when_a_lease_could_end_during_a_send(settings: Settings) -> None:

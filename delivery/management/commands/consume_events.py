@@ -5,6 +5,7 @@ import logging
 from django.db import DatabaseError, DataError, Error, IntegrityError, OperationalError
 from django.utils import timezone
 
+from delivery.fairness import FairShare
 from delivery.ingest import ingest, set_aside
 from eventcenter import registry
 from eventcenter.consumer import BusMessage, OffsetConflict, Place, consumer_of_events
@@ -27,6 +28,7 @@ class Command(WorkerCommand):
 
     def open(self) -> None:
         self.consumer = consumer_of_events()
+        self.shares = FairShare()
         self.idle_wait_s = 0.0
 
     def close(self) -> None:
@@ -71,6 +73,7 @@ class Command(WorkerCommand):
             routing.get(),
             timezone.now(),
             lambda: positions.update(self.consumer.commit_positions(messages)),
+            self.shares,
         )
         self.consumer.committed(positions)
         if done.rejected:

@@ -9,6 +9,7 @@ from eventcenter.worker import WorkerCommand
 class Command(WorkerCommand):
     help = "Publish again what was lost, and what is due. Example: manage.py sweep_deliveries --once"
     role = "sweep"
+    idle_wait_s = 0.25  # also the pace at which held deliveries are let go
 
     def open(self) -> None:
         self.sweeper = Sweeper()

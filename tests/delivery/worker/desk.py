@@ -13,8 +13,7 @@ from delivery import store
 from delivery.models import Delivery, Dispatch, DispatchLane
 from delivery.states import OPEN_STATUSES
 from delivery.store import Hint, NewDispatch
-from delivery.worker.recorder import Recorder
-from delivery.worker.runner import Runner
+from delivery.worker.process import WorkerParts
 from subscriptions.models import Endpoint, Subscription
 from tests.factories import DeliveryFactory, EndpointFactory, SubscriptionFactory
 from tests.waiting import eventually
@@ -25,9 +24,10 @@ Make = Callable[..., Delivery]
 class Desk:
     """One worker, with what it did so far."""
 
-    def __init__(self, runner: Runner, recorder: Recorder) -> None:
-        self.runner = runner
-        self.recorder = recorder
+    def __init__(self, parts: WorkerParts) -> None:
+        self.runner = parts.runner
+        self.recorder = parts.recorder
+        self._parts = parts
         self._closed = False
 
     def run(self, hint: Hint) -> int:
@@ -44,7 +44,7 @@ class Desk:
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self.runner.close(5.0)
+            self._parts.close(5.0)
 
 
 def make_delivery(
@@ -78,7 +78,7 @@ def sweep_takes(dispatch_id: int) -> Hint:
     """The dispatch's lease runs out and the sweep gives it a new token; in one step, or its holder may renew it between."""
     with transaction.atomic():
         Dispatch.objects.filter(pk=dispatch_id).update(lease_until=timezone.now() - timedelta(seconds=1))
-        return next(hint for hint in store.release_expired(100, 10.0) if hint.dispatch_id == dispatch_id)
+        return next(hint for hint in store.release_expired(100, 10.0, DispatchLane.values) if hint.dispatch_id == dispatch_id)
 
 
 def stuck() -> list[UUID]:

@@ -12,15 +12,16 @@ from django.utils import timezone
 
 from audit.models import AuditEntry
 from delivery import store
+from delivery.breakers import Board, HealthTally
 from delivery.models import Attempt, Delivery, DeliveryCounter, Dispatch
 from delivery.outcome import Outcome, OutcomeKind
-from delivery.retry import DEFAULT_POLICY
 from delivery.states import DeliveryStatus
 from delivery.store import Claimed
 from delivery.worker.held import Batch, Held
 from delivery.worker.recorder import GROUP_MOST, NOT_STORABLE, UNRECORDED_MOST, Recorder
 from eventcenter.models import Heartbeat
 from subscriptions.models import Endpoint, EndpointState
+from subscriptions.retry_policy import DEFAULT_POLICY
 from tests.delivery.refusing import refusing
 from tests.delivery.worker.desk import Desk, Make, dispatch, ended, stuck, sweep_takes
 from tests.fakes.receiver import Answer, Raw, Receiver
@@ -34,7 +35,7 @@ DELIVERED = Outcome(OutcomeKind.DELIVERED, 204)
 
 @pytest.fixture
 def recorder(transactional_db: None, empty_queues: None) -> Iterator[Recorder]:
-    made = Recorder(role="test-worker")
+    made = Recorder(HealthTally(Board()), role="test-worker")
     yield made
     made.stop(5)
 

@@ -11,6 +11,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from audit.models import AuditEntry
 from delivery.models import Attempt, Delivery, DeliveryCounter, Dispatch
+from delivery.planning import HELD_LOOK_S
 from delivery.replay import replay
 from delivery.states import DeliveryStatus
 from eventcenter.models import Event
@@ -299,8 +300,10 @@ def test_nothing_is_spent_when_the_endpoint_is_paused(desk: Desk, make: Make, re
     desk.deliver(delivery)
     assert (delivery.state, delivery.attempts, delivery.tries) == (DeliveryStatus.PENDING, 0, 0)
     assert delivery.held_reason == "endpoint_paused"
+    assert delivery.next_attempt_at is not None
     assert delivery.due_at is not None
-    assert timedelta(seconds=5) < delivery.due_at - timezone.now() <= timedelta(seconds=15)
+    assert timedelta(seconds=5) < delivery.next_attempt_at - timezone.now() <= timedelta(seconds=15)
+    assert delivery.due_at > timezone.now() + timedelta(seconds=HELD_LOOK_S - 30), "the sweep only looks after it"
     assert not Attempt.objects.exists()
     assert not receiver.requests
     counter = DeliveryCounter.objects.get()
@@ -315,11 +318,11 @@ def test_retrying_delivery_stays_retrying_when_the_endpoint_is_paused(desk: Desk
     assert (delivery.last_status_code, delivery.last_error_kind) == (503, "http_status")
 
 
-def test_delivery_is_dead_when_the_pause_outlasts_its_age(desk: Desk, make: Make, receiver: Receiver) -> None:
+def test_delivery_is_dead_when_the_pause_outlasted_its_age(desk: Desk, make: Make, receiver: Receiver) -> None:
     delivery = make(
         endpoint__state=EndpointState.PAUSED,
         policy={"max_age_s": 60},
-        round_at=timezone.now() - timedelta(seconds=50),
+        round_at=timezone.now() - timedelta(seconds=61),
     )
     desk.deliver(delivery)
     assert (delivery.state, delivery.dead_reason, delivery.attempts) == (DeliveryStatus.DEAD, "too_old", 0)
