@@ -55,9 +55,9 @@ def watch(now: datetime) -> None:
     """Called every few seconds; several may run. Warns, disables, and tidies up behind endpoints that are well, stopped
     or deleted."""
     limit = time_to_disable()
+    _stop_clocks()
     for endpoint_id in _near_a_step(limit):
         _judge(endpoint_id, limit, now)
-    _stop_clocks()
     _resolve_alerts(now)
     _delete_idle(now)
 
@@ -117,11 +117,10 @@ def _warn(endpoint: Endpoint, health: Health, percent: int, limit: timedelta, no
     since = f"{health.failing_since:%Y-%m-%d %H:%M} UTC"
     summary = f"{endpoint} has taken nothing since {since}; {percent} % of the time to its disabling is over."
     details = _details(health) | {"percent": percent, "disabled_after_hours": limit / timedelta(hours=1)}
-    severity = AlertSeverity.WARNING
     alerts.raise_alert(
         FAILING_TYPE,
         failing_key(endpoint.pk),
-        severity,
+        AlertSeverity.WARNING,
         summary,
         now,
         tenant_id=endpoint.tenant_id,
@@ -142,7 +141,6 @@ def _disable(endpoint: Endpoint, health: Health, limit: timedelta, now: datetime
     breaker_store.save({endpoint.pk: Health()})
     details = _details(health) | {"reason": reason}
     record(endpoint.tenant.slug, _WATCH, DISABLED_TYPE, f"endpoint:{endpoint.pk}", details)
-    alerts.resolve(failing_key(endpoint.pk), now)
     _alert_disabled(endpoint, reason, details, now)
     _announce(endpoint, endpoint_events.disabled_failing(_about(endpoint), health, reason, now))
     logger.warning("endpoint.disabled", extra={"endpoint_id": endpoint.pk})

@@ -155,8 +155,8 @@ class Recorder:
         if rows and (more or self._tally.due()):
             with transaction.atomic():
                 moved = store.record(rows, finished, instance_name(), process_shard())
+                self._tally.write(now)  # first: the sweep, too, locks breakers before endpoints
                 to_publish = draw_consequences([item for item in more if item.held.loaded.id in moved], now)
-                self._tally.write(now)
             self._tally.settle(now)
         elif rows:
             moved = store.record(rows, finished, instance_name(), process_shard())

@@ -61,6 +61,20 @@ def test_integer_is_refused_when_it_is_out_of_bounds_or_no_number(value: str) ->
     assert "1 to 9" in refused(value, lambda env: env.integer("NAME", 3, 1, 9))
 
 
+@pytest.mark.parametrize("value", ["-0.5", "1.1", "half", "1e-1", "0,5", ".5", "nan", "0.000", "1/2"])
+def test_number_is_refused_when_it_is_out_of_bounds_or_none(value: str) -> None:
+    assert "0.01 to 1.0" in refused(value, lambda env: env.number("NAME", 0.5, 0.01, 1.0))
+
+
+def test_number_is_read_when_it_is_within_its_bounds() -> None:
+    assert [Env({"NAME": value}).number("NAME", 0.5, 0.01, 1.0) for value in ("0.01", "1", "0.75", "")] == [
+        0.01,
+        1.0,
+        0.75,
+        0.5,
+    ]
+
+
 def test_choice_is_refused_when_it_is_not_among_them() -> None:
     assert "takes one of a, b" in refused("c", lambda env: env.choice("NAME", ("a", "b"), "a"))
     assert Env({"NAME": "b"}).choice("NAME", ("a", "b"), "a") == "b"
@@ -104,6 +118,23 @@ def test_database_url_is_refused_when_a_part_would_be_lost(value: str) -> None:
 @pytest.mark.parametrize("value", ["http://h", "redis", "redis:h", "://h", "redis//h"])
 def test_url_is_refused_when_its_scheme_is_another(value: str) -> None:
     assert "redis:// or rediss://" in refused(value, lambda env: env.url("NAME", "", ("redis", "rediss")))
+
+
+def test_url_may_stay_empty_when_its_default_is() -> None:
+    assert Env({}).url("NAME", "", ("https",)) == ""
+
+
+def test_clusters_are_added_to_those_that_are_known() -> None:
+    env = Env({"NAME": " lake=a:9092,b:9092 ; audit=c.example:9093;"})
+    known = {"bus": "k:1"}
+    assert env.clusters("NAME", known) == {"bus": "k:1", "lake": "a:9092,b:9092", "audit": "c.example:9093"}
+    assert known == {"bus": "k:1"}
+    assert Env({}).clusters("NAME", known) == known
+
+
+@pytest.mark.parametrize("value", ["lake", "lake=", "lake=host", "bus=a:1", "a=b:1;a=c:1", "Lake=a:1", "lake=a:1,,b:2"])
+def test_clusters_are_refused_when_one_is_no_pair_or_named_twice(value: str) -> None:
+    assert "bus" in refused(value, lambda env: env.clusters("NAME", {"bus": "k:1"}))
 
 
 def test_encryption_keys_are_read_in_their_order() -> None:

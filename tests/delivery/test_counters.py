@@ -18,8 +18,8 @@ from delivery.models import Attempt, Delivery, DeliveryCounter, Dispatch
 from delivery.outcome import ErrorKind, Outcome, OutcomeKind
 from delivery.replay import replay
 from delivery.results import judge, result_row
-from delivery.retry import RetryPolicy
 from delivery.worker.held import Batch, Held
+from subscriptions.retry_policy import RetryPolicy
 from tests.delivery.test_replay import ACTOR
 from tests.delivery.worker.desk import dispatch
 from tests.factories import DeliveryFactory, SubscriptionFactory
