@@ -21,8 +21,8 @@ class Ordering(models.TextChoices):
     SKIP = "skip", "In order; a dead one is passed over"
 
 
-MAX_RATE_PER_S = 100_000
-RATE_VALIDATORS = (MinValueValidator(0.01), MaxValueValidator(MAX_RATE_PER_S))
+MIN_RATE_PER_S, MAX_RATE_PER_S = 0.01, 100_000
+RATE_VALIDATORS = (MinValueValidator(MIN_RATE_PER_S), MaxValueValidator(MAX_RATE_PER_S))
 MAX_IN_FLIGHT = 400  # delivery.transports.lanes: what one process can watch
 
 

@@ -42,7 +42,7 @@ class Sink:
     rate_limit: float | None = None
     tenant_rate_limit: float | None = None
     max_in_flight: int | None = None
-    secrets_unreadable: bool = False  # it has live secrets and none can be opened
+    secrets_unreadable: bool = False  # it has live secrets, or credentials, and none can be opened
 
     def __repr__(self) -> str:
         return f"Sink({self.tenant}/{self.slug})"
@@ -102,6 +102,7 @@ def _opened(secret: EndpointSecret) -> list[bytes]:
 
 
 def _sink(row: Endpoint, secrets: list[bytes], unreadable: bool) -> Sink:
+    credentials = open_credentials(row)
     return Sink(
         endpoint_id=row.pk,
         tenant_id=row.tenant_id,
@@ -115,13 +116,13 @@ def _sink(row: Endpoint, secrets: list[bytes], unreadable: bool) -> Sink:
         timeout_s=row.timeout_s,
         state=row.state,
         config=row.config,
-        credentials=open_credentials(row),
+        credentials=credentials,
         template=row.template,
         template_params=row.template_params,
         rate_limit=row.rate_limit,
         tenant_rate_limit=row.tenant.rate_limit,
         max_in_flight=row.max_in_flight,
-        secrets_unreadable=unreadable,
+        secrets_unreadable=unreadable or bool(row.sealed_credentials and not credentials),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from django.db import transaction
@@ -21,6 +21,11 @@ ROTATION_OVERLAP = timedelta(hours=24)
 def seal_headers(pairs: Sequence[tuple[str, str]]) -> bytes | None:
     """For Endpoint.sealed_headers; subscriptions.routing.open_headers reads it back."""
     return seal(json.dumps([list(pair) for pair in pairs]), Endpoint.HEADERS_PURPOSE) if pairs else None
+
+
+def seal_credentials(values: Mapping[str, str]) -> bytes | None:
+    """For Endpoint.sealed_credentials; subscriptions.routing.open_credentials reads it back."""
+    return seal(json.dumps(dict(values)), Endpoint.CREDENTIALS_PURPOSE) if values else None
 
 
 def add_secret(endpoint: Endpoint, actor: Actor, action: str = "endpoint.secret_added") -> str:

@@ -31,6 +31,7 @@ RESERVED_NAMES = frozenset(
         "upgrade",
         "user-agent",
         "x-event-center-replay",
+        "x-event-center-test",
     }
 )
 RESERVED_PREFIXES = ("webhook-", "ce-")

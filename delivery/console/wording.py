@@ -38,7 +38,7 @@ ERROR_WORDS = {
 }
 DEAD_WORDS = {
     "spent": "every attempt of the schedule was made",
-    "too_old": "the next attempt would have come after the maximum age",
+    "too_old": "the maximum age is over, or would be before the next attempt",
     "gone": "the receiver answered 410 Gone, which also disabled the endpoint",
     "permanent": "no retry could have helped",
 }

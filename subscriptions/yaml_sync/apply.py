@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from django.db import connection, transaction
 
 from audit.trail import Actor, record
+from subscriptions.channels.registry import is_signed
 from subscriptions.models import Endpoint, EndpointState, Subscription, Tenant
-from subscriptions.routing import open_headers
-from subscriptions.services import add_secret, disable, resume, seal_headers
-from subscriptions.yaml_sync.plan import Change, Plan, difference
+from subscriptions.services import add_secret, disable, resume, seal_credentials, seal_headers
+from subscriptions.yaml_sync.differences import (
+    MANAGED_BY,
+    Row,
+    adopted,
+    endpoint_differences,
+    moved,
+    plain_differences,
+    policy_differences,
+)
+from subscriptions.yaml_sync.endpoint import EndpointSettings
+from subscriptions.yaml_sync.plan import Change, Plan
 from subscriptions.yaml_sync.spec import EndpointSpec, FileSpec, SubscriptionSpec, TenantSpec
 
-MANAGED_BY = "yaml"
 REMOVED_REASON = "Removed from the subscriptions file."
 
 
@@ -47,34 +55,36 @@ class _Sync:
         return self.plan
 
     def _tenant(self, spec: TenantSpec) -> Tenant:
-        tenant = Tenant.objects.select_for_update().filter(slug=spec.slug).first()
-        if tenant is None:
-            tenant = Tenant.objects.create(slug=spec.slug, name=spec.name)
-            self._note(tenant, "+", "tenant", tenant.pk, spec.slug, {"name": spec.name})
-        elif tenant.name != spec.name:
-            text = f"name: {difference(tenant.name, spec.name)}"
-            tenant.name = spec.name
-            tenant.save(update_fields=["name"])
-            self._note(tenant, "~", "tenant", tenant.pk, spec.slug, {"changed": [text]}, text)
+        found = Tenant.objects.select_for_update().filter(slug=spec.slug).first()
+        tenant = found or Tenant(slug=spec.slug)
+        values = {"name": spec.name, "rate_limit": spec.rate_limit}
+        changed = plain_differences(tenant, values)
+        _set(tenant, values)
+        if changed or found is None:
+            tenant.save()
+        if found is None:
+            self._note(tenant, "+", "tenant", tenant.pk, spec.slug, values)
         else:
-            self.plan.note(None)
+            self._note_changed(tenant, "tenant", tenant.pk, spec.slug, changed)
         return tenant
 
     def _endpoint(self, tenant: Tenant, spec: EndpointSpec) -> Endpoint:
         found = Endpoint.objects.select_related("tenant").filter(tenant=tenant, slug=spec.slug).first()
         endpoint = found or Endpoint(tenant=tenant, slug=spec.slug)
-        changed = _endpoint_changes(endpoint, spec)
-        _set(endpoint, _endpoint_values(spec) | {"managed_by": MANAGED_BY})
+        shown = {"name": spec.name} | _shown_values(spec.way)
+        changed = endpoint_differences(endpoint, shown, spec.way)
+        _set(endpoint, shown | {"managed_by": MANAGED_BY})
         if changed or found is None:
-            endpoint.sealed_headers = seal_headers(spec.headers)
+            _set(endpoint, _sealed_values(spec.way))
             endpoint.save()
-        where = f"{tenant.slug}/{spec.slug}"
+        where, way = f"{tenant.slug}/{spec.slug}", spec.way.destination
         if found is None:
-            self._note(tenant, "+", "endpoint", endpoint.pk, where, {"url": spec.written_url}, spec.written_url)
+            details = {"channel": spec.way.channel, "destination": way}
+            self._note(tenant, "+", "endpoint", endpoint.pk, where, details, way)
         else:
             self._note_changed(tenant, "endpoint", endpoint.pk, where, changed)
         self._back_to_work(endpoint)
-        if not endpoint.secrets.exists():
+        if is_signed(endpoint) and not endpoint.secrets.exists():
             add_secret(endpoint, self.actor)
         self.kept_endpoints.add(endpoint.pk)
         return endpoint
@@ -91,9 +101,12 @@ class _Sync:
             "types": list(spec.types),
             "tags": list(spec.tags),
             "filters": spec.filters,
+            "ordering": spec.ordering,
             "active": spec.active,
         }
-        changed = _differences(row, values) + _moved(row.endpoint, endpoint) + _adopted(row.managed_by)
+        changed = plain_differences(row, values) + policy_differences(row, spec.retry_policy)
+        changed += moved(row.endpoint, endpoint) + adopted(row.managed_by)
+        values["retry_policy"] = spec.retry_policy
         _set(row, values | {"endpoint": endpoint, "managed_by": MANAGED_BY})
         if changed or found is None:
             row.save()
@@ -131,45 +144,29 @@ class _Sync:
         record(tenant.slug, self.actor, f"{kind}.{action}", f"{kind}:{pk}", dict(details))
 
 
-def _endpoint_values(spec: EndpointSpec) -> dict[str, object]:
-    return {"name": spec.name, "content_mode": spec.content_mode, "timeout_s": spec.timeout_s, "url": spec.url}
+def _shown_values(way: EndpointSettings) -> dict[str, object]:
+    """Those whose old and new value a plan may show."""
+    return {
+        "channel": way.channel,
+        "template": way.template,
+        "content_mode": way.content_mode,
+        "timeout_s": way.timeout_s,
+        "lane": way.lane,
+        "rate_limit": way.rate_limit,
+        "max_in_flight": way.max_in_flight,
+    }
 
 
-def _endpoint_changes(endpoint: Endpoint, spec: EndpointSpec) -> list[str]:
-    if endpoint._state.adding:
-        return []
-    shown = {name: value for name, value in _endpoint_values(spec).items() if name != "url"}
-    changed = _differences(endpoint, shown)
-    if endpoint.url != spec.url:
-        changed.append(f"url: {difference(_origin(endpoint.url), spec.written_url)}")
-    before, after = dict(open_headers(endpoint)), dict(spec.headers)
-    changed += [
-        f"header {name}" for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)
-    ]
-    return changed + _adopted(endpoint.managed_by)
+def _sealed_values(way: EndpointSettings) -> dict[str, object]:
+    return {
+        "url": way.url,
+        "config": dict(way.settings.config),
+        "template_params": dict(way.params.config),
+        "sealed_headers": seal_headers(way.headers),
+        "sealed_credentials": seal_credentials(way.credentials),
+    }
 
 
-def _origin(url: str) -> str:
-    """Scheme and host: the rest may hold a token."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}/…"
-
-
-def _differences(row: Endpoint | Subscription, values: Mapping[str, object]) -> list[str]:
-    if row._state.adding:
-        return []
-    changed = ((name, getattr(row, name), value) for name, value in values.items())
-    return [f"{name}: {difference(before, after)}" for name, before, after in changed if before != after]
-
-
-def _moved(before: Endpoint, after: Endpoint) -> list[str]:
-    return [] if before.pk == after.pk else [f"endpoint: {difference(before.slug, after.slug)}"]
-
-
-def _adopted(managed_by: str) -> list[str]:
-    return [] if managed_by == MANAGED_BY else ["now owned by the file"]
-
-
-def _set(row: Endpoint | Subscription, values: Mapping[str, object]) -> None:
+def _set(row: Row, values: Mapping[str, object]) -> None:
     for name, value in values.items():
         setattr(row, name, value)

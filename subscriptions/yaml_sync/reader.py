@@ -100,6 +100,17 @@ class Node:
         self.note(key, f"takes a number from {low:g} to {high:g}")
         return default
 
+    def optional_number(self, key: str, low: float, high: float) -> float | None:
+        """None when it is not set."""
+        return None if self._take(key, None) is None else self.number(key, low, low, high)
+
+    def optional_integer(self, key: str, low: int, high: int) -> int | None:
+        value = self._take(key, None)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and low <= value <= high):
+            return value
+        self.note(key, f"takes a whole number from {low} to {high}")
+        return None
+
     def boolean(self, key: str, default: bool) -> bool:
         value = self._take(key, default)
         if not isinstance(value, bool):
@@ -126,6 +137,18 @@ class Node:
             self.note(key, "takes names and texts; put numbers in quotes")
             return {}
         return value
+
+    def values(self, key: str) -> dict[str, object]:
+        """Names and values of any kind. A null is left out, as if it were not written."""
+        value = self._take(key, {})
+        if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+            self.note(key, "takes names and values")
+            return {}
+        return {name: item for name, item in value.items() if item is not None}
+
+    def has(self, key: str) -> bool:
+        """Whether it is written; it counts as asked for."""
+        return self._take(key, None) is not None
 
     def nodes(self, key: str) -> Iterator[Node]:
         value = self._take(key, [])

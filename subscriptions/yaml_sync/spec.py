@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.core.exceptions import ValidationError
 
 from subscriptions.checks import check_tags, check_types
 from subscriptions.filters import validate_filters
-from subscriptions.models import SLUG, ContentMode
-from subscriptions.webhook_rules import MAX_HEADERS, check_header, check_url
+from subscriptions.models import MAX_RATE_PER_S, MIN_RATE_PER_S, SLUG, Ordering
+from subscriptions.retry_policy import NAME, PolicyError, stored_policy
+from subscriptions.yaml_sync.endpoint import EndpointSettings, read_endpoint
 from subscriptions.yaml_sync.reader import Node, SpecError, load_yaml
 
 VERSION = 1
 MAX_NAME_CHARS = 200
-MIN_TIMEOUT_S, MAX_TIMEOUT_S, DEFAULT_TIMEOUT_S = 0.1, 20.0, 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +25,16 @@ class SubscriptionSpec:
     types: tuple[str, ...]
     tags: tuple[str, ...]
     filters: list[object]
+    retry_policy: dict[str, object] | None
+    ordering: str
     active: bool
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointSpec:
-    """`written_url` still has its ${VAR}s, for plans and the audit trail; values of variables are for the wire only."""
-
     slug: str
     name: str
-    url: str = field(repr=False)
-    written_url: str
-    content_mode: str
-    timeout_s: float
-    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    way: EndpointSettings
     subscriptions: tuple[SubscriptionSpec, ...]
 
 
@@ -46,6 +42,7 @@ class EndpointSpec:
 class TenantSpec:
     slug: str
     name: str
+    rate_limit: float | None
     endpoints: tuple[EndpointSpec, ...]
 
 
@@ -80,43 +77,23 @@ def read(data: object, environ: Mapping[str, str]) -> FileSpec:
 def _tenant(node: Node) -> TenantSpec:
     slug = node.text("slug", check=_check_slug)
     name = node.text("name", slug, check=_check_name)
+    rate_limit = node.optional_number("rate_limit", MIN_RATE_PER_S, MAX_RATE_PER_S)
     endpoints = tuple(_endpoint(child) for child in node.nodes("endpoints"))
     _no_twins(node, "endpoints", (endpoint.slug for endpoint in endpoints))
     _no_twins(node, "subscriptions", (item.slug for endpoint in endpoints for item in endpoint.subscriptions))
     node.end()
-    return TenantSpec(slug, name, endpoints)
+    return TenantSpec(slug, name, rate_limit, endpoints)
 
 
 def _endpoint(node: Node) -> EndpointSpec:
-    slug = node.text("slug", check=_check_slug)
-    name = node.text("name", "", check=_check_name)
-    written_url, url = node.expanded("url", check_url)
     spec = EndpointSpec(
-        slug=slug,
-        name=name,
-        url=url,
-        written_url=written_url,
-        content_mode=node.choice("content_mode", ContentMode.values, ContentMode.STRUCTURED),
-        timeout_s=node.number("timeout_s", DEFAULT_TIMEOUT_S, MIN_TIMEOUT_S, MAX_TIMEOUT_S),
-        headers=_headers(node),
+        slug=node.text("slug", check=_check_slug),
+        name=node.text("name", "", check=_check_name),
+        way=read_endpoint(node),
         subscriptions=tuple(_subscription(child) for child in node.nodes("subscriptions")),
     )
     node.end()
     return spec
-
-
-def _headers(node: Node) -> tuple[tuple[str, str], ...]:
-    written = node.mapping("headers")
-    if len(written) > MAX_HEADERS:
-        node.note("headers", f"takes at most {MAX_HEADERS}")
-    pairs = []
-    for name, text in written.items():
-        value = node.fill(f"headers.{name}", text)
-        problem = check_header(name, value) if value is not None else None
-        if problem:
-            node.note(f"headers.{name}", problem)
-        pairs.append((name, value or ""))
-    return tuple(pairs)
 
 
 def _subscription(node: Node) -> SubscriptionSpec:
@@ -128,10 +105,21 @@ def _subscription(node: Node) -> SubscriptionSpec:
         types=node.texts("types", check_types),
         tags=node.texts("tags", check_tags),
         filters=filters if isinstance(filters, list) else [],
+        retry_policy=_retry_policy(node),
+        ordering=node.choice("ordering", Ordering.values, Ordering.NONE),
         active=node.boolean("active", True),
     )
     node.end()
     return spec
+
+
+def _retry_policy(node: Node) -> dict[str, object] | None:
+    try:
+        return stored_policy(node.anything("retry_policy", {}))
+    except PolicyError as error:
+        for field_name, problem in error.errors.items():
+            node.note("retry_policy" if field_name == NAME else f"retry_policy.{field_name}", problem)
+    return None
 
 
 def _check_slug(slug: str) -> str | None:

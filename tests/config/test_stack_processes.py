@@ -120,7 +120,7 @@ def test_timeline_tells_each_receiver_and_what_became_of_the_signature() -> None
     event = {**release_event("artisan-cloud", "pytest-cov", "7.1.0"), "id": "e-1"}
     receipts = [
         {"path": "/ci-cd", "received_at": 100.042, "verified": True},
-        {"path": "/ops-console", "received_at": 100.05, "verified": False},
+        {"path": "/inventory", "received_at": 100.05, "verified": False},
     ]
     lines = timeline(event, {"events": [{"id": "01a2"}]}, 12.3, 100.0, receipts)
     assert lines == [
@@ -128,6 +128,6 @@ def test_timeline_tells_each_receiver_and_what_became_of_the_signature() -> None
         "       0 ms  signed POST /internal/events/publish",
         "      12 ms  202 Accepted, stored as 01a2",
         "      42 ms  webhook at /ci-cd, signature ok",
-        "      50 ms  webhook at /ops-console, SIGNATURE REFUSED",
+        "      50 ms  webhook at /inventory, SIGNATURE REFUSED",
     ]
     assert "nothing was received" in timeline(event, {"events": [{"id": "01a2"}]}, 12.3, 100.0, [])[-1]

@@ -45,13 +45,18 @@ def errors(response: Any) -> dict[str, list[str]]:
     return dict(response.context["adminform"].form.errors) if response.status_code == 200 else {}
 
 
+def add_url(channel: str = "webhook") -> str:
+    return f"{url('subscriptions_endpoint', 'add')}?channel={channel}"
+
+
 def endpoint_form(**values: Any) -> dict[str, Any]:
     given = {"slug": "ci-cd", "url": "https://hooks.example.com/x", "content_mode": "structured", "timeout_s": "10"}
     return given | {"lane": "fast", "new_headers": ""} | NO_SECRETS | values
 
 
 def subscription_form(**values: Any) -> dict[str, Any]:
-    return {"slug": "releases", "types": "plugin.release.*", "tags": "", "filters": "[]", "active": "on"} | values
+    given = {"slug": "releases", "types": "plugin.release.*", "tags": "", "filters": "[]", "active": "on"}
+    return given | {"retry_name": "standard", "ordering": "none"} | values
 
 
 def entry() -> AuditEntry:
@@ -87,7 +92,7 @@ def test_list_can_be_searched_or_opened(ops: Client, model: str) -> None:
 
 def test_new_endpoint_gets_a_secret_that_is_shown_once(ops: Client) -> None:
     tenant = TenantFactory()
-    response = ops.post(url("subscriptions_endpoint", "add"), endpoint_form(tenant=tenant.pk), follow=True)
+    response = ops.post(add_url(), endpoint_form(tenant=tenant.pk), follow=True)
     secret = live_secrets(Endpoint.objects.get())[0]
     assert secret in response.content.decode()
     assert secret not in ops.get(url("subscriptions_endpoint")).content.decode()
@@ -112,7 +117,7 @@ def test_new_endpoint_gets_a_secret_that_is_shown_once(ops: Client) -> None:
 )
 def test_endpoint_is_refused_at_its_field_when_it_is_wrong(ops: Client, field: str, value: str, words: str) -> None:
     form = endpoint_form(tenant=TenantFactory().pk, **{field: value})
-    found = errors(ops.post(url("subscriptions_endpoint", "add"), form))
+    found = errors(ops.post(add_url(), form))
     assert list(found) == [field]
     assert words in found[field][0]
     assert not Endpoint.objects.exists()
@@ -203,6 +208,85 @@ def test_subscription_is_refused_at_its_field_when_it_is_wrong(ops: Client, fiel
     assert list(found) == [field]
     assert words in found[field][0]
     assert not Subscription.objects.exists()
+
+
+def change_policy(ops: Client, row: Subscription, **values: str) -> dict[str, list[str]]:
+    given = subscription_form(endpoint=row.endpoint_id, slug=row.slug, types=",".join(row.types), **values)
+    return errors(ops.post(url("subscriptions_subscription", "change", row.pk), given))
+
+
+@pytest.mark.parametrize(
+    ("values", "stored"),
+    [
+        ({"retry_name": "standard"}, None),
+        ({"retry_name": "quick"}, {"name": "quick"}),
+        ({"retry_waits": "5s, 5m, 1.5h"}, {"name": "standard", "schedule_s": [0.0, 5.0, 300.0, 5400.0]}),
+        ({"retry_waits": "none"}, {"name": "standard", "schedule_s": [0.0]}),
+        (
+            {"retry_name": "patient", "retry_jitter": "25%", "retry_max_age": "2d", "retry_permanent": "400, 422"},
+            {"name": "patient", "jitter_share": 0.25, "max_age_s": 172_800.0, "permanent_statuses": [400, 422]},
+        ),
+    ],
+)
+def test_retry_policy_is_stored_and_shown_again_as_it_was_written(
+    ops: Client, values: dict[str, str], stored: dict[str, object] | None
+) -> None:
+    row = SubscriptionFactory(retry_policy={"name": "quick", "max_age_s": 600})
+    assert change_policy(ops, row, **values) == {}
+    row.refresh_from_db()
+    assert row.retry_policy == stored
+    assert entry().details == {
+        "fields": ["retry_policy"],
+        "retry_policy": [{"name": "quick", "max_age_s": 600}, stored],
+    }
+    entries = AuditEntry.objects.count()
+    shown = ops.get(url("subscriptions_subscription", "change", row.pk)).context["adminform"].form.initial
+    written = {name: value for name, value in shown.items() if name.startswith("retry_") and name != "retry_policy"}
+    assert change_policy(ops, row, **written) == {}
+    row.refresh_from_db()
+    assert row.retry_policy == stored
+    assert AuditEntry.objects.count() == entries
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("retry_waits", "soon", "such as 30s, 5m or 2h"),
+        ("retry_waits", "9d", "from 0 s to 7 d"),
+        ("retry_jitter", "120", "percentage from 0 to 100"),
+        ("retry_jitter", "much", "percentage from 0 to 100"),
+        ("retry_max_age", "5s", "from 1 min to 30 d"),
+        ("retry_permanent", "410", "has a meaning of its own"),
+        ("retry_permanent", "teapot", "status codes from 400 to 599"),
+        ("retry_name", "slow", "valid choice"),
+    ],
+)
+def test_retry_policy_is_refused_at_its_field_when_it_is_wrong(ops: Client, field: str, value: str, words: str) -> None:
+    row = SubscriptionFactory(retry_policy={"name": "quick"})
+    found = change_policy(ops, row, **{field: value})
+    assert list(found) == [field]
+    assert words in found[field][0]
+    row.refresh_from_db()
+    assert row.retry_policy == {"name": "quick"}
+
+
+def test_page_opens_when_a_stored_policy_cannot_be_used(ops: Client) -> None:
+    row = SubscriptionFactory(retry_policy={"schedule_s": "often"})
+    assert ops.get(url("subscriptions_subscription", "change", row.pk)).status_code == 200
+    assert ops.get(url("subscriptions_subscription")).status_code == 200
+
+
+def test_list_tells_policy_and_order(ops: Client) -> None:
+    SubscriptionFactory(retry_policy={"name": "quick", "max_age_s": 600}, ordering="skip")
+    assert "quick, changed; in order" in ops.get(url("subscriptions_subscription")).content.decode()
+
+
+def test_ordering_is_kept_and_audited(ops: Client) -> None:
+    row = SubscriptionFactory()
+    assert change_policy(ops, row, ordering="block") == {}
+    row.refresh_from_db()
+    assert row.ordering == "block"
+    assert entry().details == {"fields": ["ordering"], "ordering": ["none", "block"]}
 
 
 def test_subscription_cannot_use_another_tenants_endpoint(ops: Client) -> None:

@@ -47,12 +47,12 @@ def apply(*endpoints: dict[str, Any], dry_run: bool = False) -> list[str]:
     return list(sync(read(file_data(*endpoints), ENVIRON), ACTOR, dry_run=dry_run).lines())
 
 
-def test_demo_file_is_valid_and_holds_two_tenants_and_five_subscriptions() -> None:
+def test_demo_file_is_valid_and_holds_two_tenants_and_six_subscriptions() -> None:
     spec = parse_file(DEFAULT_FILE, {"DEMO_RECEIVER_URL": "http://127.0.0.1:9000"})
     subscriptions = [
         item for tenant in spec.tenants for endpoint in tenant.endpoints for item in endpoint.subscriptions
     ]
-    assert (len(spec.tenants), len(subscriptions)) == (2, 5)
+    assert (len(spec.tenants), len(subscriptions)) == (2, 6)
 
 
 def test_demo_file_names_the_field_and_the_variable_when_the_variable_is_not_set() -> None:
@@ -281,7 +281,7 @@ def test_demo_prints_what_opens_everything_and_keeps_its_key(
     assert first["console_password"] != second["console_password"]
     assert first | {"console_password": ""} == second | {"console_password": ""}
     assert PublishKey.objects.get(key_id=first["publish_key_id"]).tenant.slug == "artisan-cloud"
-    assert set(first["receiver_secrets"]) == {"/ci-cd", "/ops-console", "/pagerduty-bridge", "/release-hub"}
+    assert set(first["receiver_secrets"]) == {"/ci-cd", "/inventory", "/pagerduty-bridge", "/release-hub"}
     assert all(secret.startswith("whsec_") for group in first["receiver_secrets"].values() for secret in group)
 
 

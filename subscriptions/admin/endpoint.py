@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Max, QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from django.utils.timesince import timesince
+
+from audit.audited_admin import AuditedAdmin, actor_of
+from subscriptions.admin.layout import Layout, choices, layout_of
+from subscriptions.admin.managed import warn_managed
+from subscriptions.admin.secrets import SecretInline
+from subscriptions.channels.registry import destination_of, is_signed
+from subscriptions.forms import EndpointForm
+from subscriptions.models import Endpoint
+from subscriptions.services import add_secret, pause, resume, rotate_secret
+
+NEW_SECRET = "The signing secret of {} is {} — copy it now, it is not shown again."  # noqa: S105 - a sentence
+UNSIGNED = "{} is not signed: its channel has no signing secrets."
+
+
+@admin.register(Endpoint)
+class EndpointAdmin(AuditedAdmin[Endpoint]):
+    """The channel is chosen first, in the address; the form is that channel's own. It is chosen once: an endpoint's past
+    deliveries belong to it."""
+
+    noun = "endpoint"
+    audit_values = (
+        "slug",
+        "name",
+        "channel",
+        "template",
+        "content_mode",
+        "timeout_s",
+        "lane",
+        "rate_limit",
+        "max_in_flight",
+    )
+    form = EndpointForm
+    list_display = ("slug", "tenant", "destination", "state", "secret_age", "managed_by")
+    list_select_related = ("tenant",)
+    list_filter = ("state", "channel", "tenant", "managed_by")
+    search_fields = ("slug", "name", "url", "tenant__slug")
+    ordering = ("tenant__slug", "slug")
+    autocomplete_fields = ("tenant",)
+    readonly_fields = ("channel", "state", "state_reason", "managed_by", "created_at")
+    inlines = (SecretInline,)
+    actions = ("pause_selected", "resume_selected", "rotate_selected")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
+        return super().get_queryset(request).annotate(newest_secret=Max("secrets__created_at"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Endpoint | None = None) -> tuple[str, ...]:
+        """Deliveries of the past belong to the tenant: an endpoint does not move."""
+        return (*self.readonly_fields, "tenant") if obj else self.readonly_fields
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Without a channel in the address: the page that asks for it."""
+        layout = layout_of(request, None)
+        if layout is not None:
+            title = f"Add endpoint: {layout.title}"
+            return super().add_view(request, form_url, {"title": title} | (extra_context or {}))
+        context = self.admin_site.each_context(request) | {
+            "opts": self.opts,
+            "title": "Add endpoint",
+            "kinds": choices(),
+        }
+        return TemplateResponse(request, "admin/subscriptions/endpoint/choose.html", context)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Endpoint | None = None) -> Any:
+        return self._layout(request, obj).fieldsets(is_new=obj is None)
+
+    def get_form(
+        self, request: HttpRequest, obj: Endpoint | None = None, change: bool = False, **kwargs: Any
+    ) -> type[ModelForm[Endpoint]]:
+        kwargs["form"] = self._layout(request, obj).form()
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_inlines(self, request: HttpRequest, obj: Endpoint | None = None) -> Any:
+        return super().get_inlines(request, obj) if obj is not None and is_signed(obj) else ()
+
+    def _layout(self, request: HttpRequest, obj: Endpoint | None) -> Layout:
+        return layout_of(request, obj) or Layout()
+
+    def audit_chain(self, obj: Endpoint) -> str:
+        return obj.tenant.slug
+
+    def save_model(self, request: HttpRequest, obj: Endpoint, form: ModelForm[Endpoint], change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not change and is_signed(obj):
+            messages.warning(request, format_html(NEW_SECRET, obj, add_secret(obj, actor_of(request))))
+        elif obj.managed_by:
+            warn_managed(request, obj)
+
+    @admin.display(description="Destination")
+    def destination(self, endpoint: Endpoint) -> str:
+        return destination_of(endpoint)
+
+    @admin.display(description="Secret's age")
+    def secret_age(self, endpoint: Endpoint) -> str:
+        if not is_signed(endpoint):
+            return "–"
+        newest = getattr(endpoint, "newest_secret", None)
+        return timesince(newest) if newest else "none: not signed"
+
+    @admin.action(description="Pause: hold their deliveries", permissions=["change"])
+    def pause_selected(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
+        reason = f"Paused by {request.user.get_username()}."
+        done = sum(pause(row, actor_of(request), reason) for row in queryset.select_related("tenant"))
+        messages.success(request, f"{done} paused. Their deliveries wait; no attempt is spent.")
+
+    @admin.action(description="Resume: enable them again", permissions=["change"])
+    def resume_selected(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
+        done = sum(resume(row, actor_of(request)) for row in queryset.select_related("tenant"))
+        messages.success(request, f"{done} resumed.")
+
+    @admin.action(
+        description="Rotate the signing secret (the old one signs along for 24 hours)", permissions=["change"]
+    )
+    def rotate_selected(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
+        for row in queryset.select_related("tenant"):
+            if is_signed(row):
+                messages.warning(request, format_html(NEW_SECRET, row, rotate_secret(row, actor_of(request))))
+            else:
+                messages.info(request, UNSIGNED.format(row))
