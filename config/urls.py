@@ -14,7 +14,7 @@ urlpatterns = [
     path("", include("delivery.console.urls")),
     path("sign-in", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("sign-out", LogoutView.as_view(), name="logout"),
-    path("internal/events/", include("eventcenter.urls")),
+    path("internal/events/", include("delivery.api.urls")),
     path("admin/", admin.site.urls),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),

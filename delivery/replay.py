@@ -1,4 +1,4 @@
-"""Replay: a delivery that has ended begins a new round, under the same webhook-id."""
+"""Replay of one delivery by hand: a delivery that has ended begins a new round, under the same webhook-id."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
 from audit.trail import Actor, record
-from delivery import hints, store
-from delivery.ingest import UNCLAIMED_LEASE_S
+from delivery import hints
 from delivery.models import Delivery
-from delivery.states import OPEN_STATUSES, DeliveryStatus
-from delivery.store import NewDispatch
+from delivery.replays import moving
+from delivery.states import OPEN_STATUSES
 from eventcenter.models import Event
 from subscriptions.models import Endpoint, EndpointState
 
@@ -54,34 +52,16 @@ def replay(delivery_id: UUID, actor: Actor) -> ReplayResult:
 def refusal_of(delivery: Delivery, endpoint: Endpoint | None) -> str:
     """Why the delivery cannot be replayed as things stand; "" when it can."""
     if delivery.state in OPEN_STATUSES:
-        return "It is open: it has not ended yet, so there is nothing to replay."
-    if endpoint is None:
-        return "Its endpoint was deleted."
-    if endpoint.state == EndpointState.DISABLED:
-        return "Its endpoint is disabled, so a replay would end as dead at once. Enable the endpoint first."
-    if not Event.objects.filter(pk=delivery.event_id).exists():
-        return "Its event's days of retention are over, so there is nothing left to send."
-    return ""
+        return moving.OPEN
+    has_event = Event.objects.filter(pk=delivery.event_id).exists()
+    return moving.refusal_of(endpoint.state if endpoint else None, has_event)
 
 
 def _queue(delivery: Delivery, endpoint: Endpoint, actor: Actor) -> bool:
-    now = timezone.now()
     with transaction.atomic():
-        moved = delivery.move(
-            DeliveryStatus.PENDING,
-            replays=F("replays") + 1,
-            tries=0,
-            round_at=now,
-            next_attempt_at=None,
-            due_at=None,
-            held_reason="",
-            finished_at=None,
-            dead_at=None,
-            dead_reason="",
-        )
+        moved, made = moving.requeue([delivery.pk], endpoint.lane, timezone.now())
         if not moved:
             return False
-        made = store.insert_dispatches([NewDispatch(endpoint.lane, [delivery.pk])], UNCLAIMED_LEASE_S, now)
         details: dict[str, object] = {"from": delivery.status, "attempts": delivery.attempts}
         record(delivery.tenant.slug, actor, "delivery.replayed", f"delivery:{delivery.pk}", details)
         transaction.on_commit(lambda: hints.publish(made))

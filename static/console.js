@@ -23,9 +23,12 @@ function isBeingSelected(part) {
   return selection.toString() !== "" && part.contains(selection.anchorNode);
 }
 
+// Nor rows that somebody has ticked: a poll would bring them back unticked, or push them off the page.
+const hasTicks = (part) => part.querySelector('input[name="id"]:checked') !== null;
+
 function poll() {
   const part = live();
-  if (part && part.hasAttribute("data-poll") && !isBeingSelected(part)) htmx.trigger(part, "poll");
+  if (part && part.hasAttribute("data-poll") && !isBeingSelected(part) && !hasTicks(part)) htmx.trigger(part, "poll");
   schedule();
 }
 
@@ -52,6 +55,11 @@ for (const name of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
     word.closest(".liveness").classList.add("lost");
   });
 }
+
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("input.pick-all")) return;
+  for (const box of event.target.form.querySelectorAll('input[name="id"]')) box.checked = event.target.checked;
+});
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button.copy");

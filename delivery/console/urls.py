@@ -3,11 +3,21 @@ from __future__ import annotations
 from django.urls import path
 from django.views.generic import RedirectView
 
-from delivery.console.views import DeliveryDetail, DeliveryList, DeliveryReplay
+from delivery.console.feed import FeedList
+from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
+from delivery.console.test_send import EndpointTestSend
+from delivery.console.views import DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="deliveries"), name="home"),
     path("console/deliveries", DeliveryList.as_view(), name="deliveries"),
     path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
     path("console/deliveries/<uuid:delivery_id>/replay", DeliveryReplay.as_view(), name="delivery-replay"),
+    path("console/deliveries/<uuid:delivery_id>/pass-over", DeliveryPassOver.as_view(), name="delivery-pass-over"),
+    path("console/feed", FeedList.as_view(), name="feed"),
+    path("console/endpoints/<int:endpoint_id>/test", EndpointTestSend.as_view(), name="endpoint-test"),
+    path("console/replays", ReplayList.as_view(), name="replays"),
+    path("console/replays/new", ReplayNew.as_view(), name="replay-new"),
+    path("console/replays/<uuid:replay_id>", ReplayPage.as_view(), name="replay-job"),
+    path("console/replays/<uuid:replay_id>/<slug:action>", ReplayMove.as_view(), name="replay-move"),
 ]

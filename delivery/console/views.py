@@ -15,8 +15,9 @@ from delivery.console.detail import pretty_event, timeline, trace_id
 from delivery.console.filters import DeliveryFilter, clean_query
 from delivery.console.paging import Cursor, capped_count, page_of
 from delivery.models import Attempt, Delivery
+from delivery.pass_over import in_line, pass_over
 from delivery.replay import refusal_of, replay
-from delivery.states import OPEN_STATUSES
+from delivery.states import OPEN_STATUSES, DeliveryStatus
 
 LIVE_ID = "live"  # the part of a page that polls replace
 
@@ -34,6 +35,7 @@ class DeliveryList(ConsoleView):
             "more": more,
             "is_newest": cursor.is_newest,
             "query": query.urlencode(),
+            "filters": [(name, value) for name, values in query.lists() for value in values],
         }
         if htmx_of(request).target == LIVE_ID:
             return render(request, "console/_deliveries.html", context)
@@ -50,6 +52,7 @@ class DeliveryDetail(ConsoleView):
             "is_open": delivery.state in OPEN_STATUSES,
             "steps": timeline(delivery, attempts),
             "trace_id": trace_id(delivery.event.traceparent),
+            "blocks_its_key": delivery.state is DeliveryStatus.DEAD and in_line(delivery_id),
         }
         if htmx_of(request).target == LIVE_ID:
             return render(request, "console/_delivery.html", context)
@@ -71,6 +74,21 @@ class DeliveryReplay(ConsoleView):
             messages.success(request, f"Replay queued. {result.note}".strip())
         else:
             messages.error(request, f"Not replayed. {result.refusal}")
+        return redirect("delivery", delivery_id)
+
+
+class DeliveryPassOver(ConsoleView):
+    """A dead delivery that holds up its partition key: GET asks, POST does."""
+
+    def get(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
+        return render(request, "console/pass_over.html", {"delivery": _delivery(delivery_id)})
+
+    def post(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
+        result = pass_over(delivery_id, actor_of(request))
+        if result:
+            messages.success(request, "Passed over. The next delivery of its key goes now.")
+        else:
+            messages.error(request, f"Not passed over. {result.refusal}")
         return redirect("delivery", delivery_id)
 
 

@@ -18,6 +18,8 @@ register.filter("dead_label", wording.dead_label)
 register.filter("outcome_words", wording.outcome_words)
 register.filter("outcome_tone", wording.outcome_tone)
 register.filter("duration", wording.duration_words)
+register.filter("span", wording.span_words)
+register.filter("replay_tone", wording.replay_tone)
 
 
 @register.simple_tag

@@ -30,9 +30,20 @@ def test_new_round_begins_when_a_delivery_has_ended(state: str) -> None:
     assert delivery.status == DeliveryStatus.PENDING
     assert (delivery.attempts, delivery.tries, delivery.replays) == (10, 0, 1)
     assert delivery.round_at >= before
-    assert [delivery.finished_at, delivery.dead_at, delivery.next_attempt_at, delivery.due_at] == [None] * 4
+    assert [delivery.finished_at, delivery.dead_at, delivery.due_at] == [None] * 3
     assert (delivery.dead_reason, delivery.held_reason) == ("", "")
     assert [item.replays for item in load(Claimed([delivery.pk], timezone.now()))] == [1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_older_dispatch_that_runs_again_leaves_the_new_round_alone() -> None:
+    """A worker that was killed in the middle of a dispatch leaves it behind, with deliveries that had ended by then."""
+    delivery = DeliveryFactory(dead=True)
+    dispatched_at = timezone.now()
+    replay(delivery.pk, ACTOR)
+    assert load(Claimed([delivery.pk], dispatched_at)) == []
+    own = Dispatch.objects.get()
+    assert [item.id for item in load(Claimed([delivery.pk], own.created_at))] == [delivery.pk]
 
 
 def test_cancelled_delivery_can_be_replayed() -> None:

@@ -1,0 +1,116 @@
+"""What the replays API takes and gives, for the views and the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from delivery.models import ReplayState
+from delivery.replays.criteria import ENDED, IDS_MOST
+from delivery.replays.service import (
+    RATE_DEFAULT_PER_S,
+    RATE_LEAST_PER_S,
+    RATE_MOST_PER_S,
+    REASON_LENGTH_MOST,
+    Described,
+)
+
+Fields = serializers.Serializer[Any]
+
+
+class ReplayOptions(Fields):
+    """How to replay; beside the criteria in the body."""
+
+    rate_per_s = serializers.FloatField(
+        default=RATE_DEFAULT_PER_S,
+        min_value=RATE_LEAST_PER_S,
+        max_value=RATE_MOST_PER_S,
+        help_text="Deliveries per second at most.",
+    )
+    reason = serializers.CharField(
+        default="", allow_blank=True, max_length=REASON_LENGTH_MOST, help_text="For the audit trail."
+    )
+    dry_run = serializers.BooleanField(
+        default=False, help_text="Only count: the replay stays a draft, which `start` starts."
+    )
+
+
+class ReplayCriteria(Fields):
+    """Documents delivery.replays.criteria; that module reads them. All that is given must hold; at least one is."""
+
+    tenant = serializers.CharField(required=False, help_text="Slug or id.")
+    endpoint = serializers.CharField(required=False, help_text="Slug or id.")
+    subscription = serializers.CharField(required=False, help_text="Slug or id.")
+    status = serializers.MultipleChoiceField(
+        choices=ENDED,
+        required=False,
+        help_text="Default: dead; with `ids` or `event`, every ended state.",
+    )
+    types = serializers.ListField(child=serializers.CharField(), required=False, help_text="Event types, exact.")
+    since = serializers.DateTimeField(required=False, help_text="Events accepted at that time or later.")
+    until = serializers.DateTimeField(required=False, help_text="Events accepted before that time.")
+    ended_since = serializers.DateTimeField(
+        required=False,
+        help_text="Deliveries that ended at that time or later. With endpoint and status dead, cancelled: all it missed.",
+    )
+    ids = serializers.ListField(
+        child=serializers.UUIDField(), required=False, max_length=IDS_MOST, help_text="Delivery ids."
+    )
+    event = serializers.UUIDField(required=False, help_text="All ended deliveries of this event.")
+
+
+class ReplayRequest(ReplayCriteria, ReplayOptions):
+    """The body that creates a replay."""
+
+
+class SampleSerializer(Fields):
+    """One of the deliveries that would be replayed."""
+
+    id = serializers.UUIDField()
+    event_id = serializers.UUIDField()
+    type = serializers.CharField(source="event.type")
+    subject = serializers.CharField(source="event.subject")
+    endpoint = serializers.CharField(source="endpoint.slug")
+    status = serializers.CharField()
+
+
+class ReplaySerializer(Fields):
+    """A replay job (delivery.replays.service.Described)."""
+
+    id = serializers.UUIDField(source="job.pk")
+    state = serializers.ChoiceField(choices=ReplayState.choices, source="job.state")
+    tenant = serializers.CharField(source="job.tenant.slug", allow_null=True, default=None)
+    criteria = serializers.JSONField(source="job.criteria")
+    description = serializers.CharField(source="words")
+    rate_per_s = serializers.FloatField(source="job.rate_per_s")
+    total = serializers.IntegerField(source="job.total")
+    total_is_exact = serializers.BooleanField(source="exact")
+    queued = serializers.IntegerField(source="job.queued")
+    skipped = serializers.IntegerField(source="job.skipped")
+    percent = serializers.IntegerField()
+    reason = serializers.CharField(source="job.reason")
+    note = serializers.CharField(source="job.note")
+    actor = serializers.CharField(source="job.actor")
+    actions = serializers.ListField(child=serializers.CharField())
+    created_at = serializers.DateTimeField(source="job.created_at")
+    started_at = serializers.DateTimeField(source="job.started_at", allow_null=True)
+    finished_at = serializers.DateTimeField(source="job.finished_at", allow_null=True)
+
+
+class ReplayPreview(ReplaySerializer):
+    """`sample` comes in the context: the oldest deliveries that would be replayed, while it is a draft."""
+
+    sample = serializers.SerializerMethodField()
+
+    @extend_schema_field(SampleSerializer(many=True))
+    def get_sample(self, described: Described) -> object:
+        return SampleSerializer(self.context["sample"], many=True).data
+
+
+class ReplayPage(Fields):
+    """Newest first. `next`: the `before` of the next page; null at the end."""
+
+    items = ReplaySerializer(many=True)
+    next = serializers.UUIDField(allow_null=True)

@@ -1,0 +1,175 @@
+"""The form of a new replay: what its URL prefills, and the criteria that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.http import QueryDict
+
+from delivery.console.filters import subscriber_choices
+from delivery.models import ReplayJob
+from delivery.replays.criteria import ENDED, MISSED, Criteria, CriteriaError, gap, parse
+from delivery.replays.missed import missed_since
+from delivery.replays.service import RATE_DEFAULT_PER_S, RATE_LEAST_PER_S, RATE_MOST_PER_S, REASON_LENGTH_MOST
+from delivery.states import DeliveryStatus
+from subscriptions.models import Endpoint, Tenant
+
+ENDED_CHOICES = [(status, DeliveryStatus(status).label) for status in ENDED]
+
+
+class _Moment(forms.DateTimeField):
+    """A time in UTC, to the second."""
+
+    def __init__(self, label: str, help_text: str) -> None:
+        widget = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S")
+        super().__init__(label=label, help_text=help_text, widget=widget, required=False)
+
+
+class ReplayForm(forms.Form):
+    """Of a selection, `ids` says which; the filter's other fields are empty then."""
+
+    tenant = forms.ModelChoiceField(
+        Tenant.objects.order_by("slug"), to_field_name="slug", empty_label="All tenants", required=False
+    )
+    subscriber = forms.ChoiceField(required=False)
+    status = forms.MultipleChoiceField(choices=ENDED_CHOICES, widget=forms.CheckboxSelectMultiple)
+    types = forms.CharField(
+        label="Event types", required=False, help_text="Exact, separated by commas; empty: all.", max_length=2_000
+    )
+    since = _Moment("Accepted from (UTC)", "Events accepted then or later.")
+    until = _Moment("Accepted before (UTC)", "Events accepted before then.")
+    ended_since = _Moment("Ended from (UTC)", "Deliveries given up, delivered or cancelled then or later.")
+    rate_per_s = forms.FloatField(
+        label="Rate, deliveries per second",
+        initial=f"{RATE_DEFAULT_PER_S:g}",
+        min_value=RATE_LEAST_PER_S,
+        max_value=RATE_MOST_PER_S,
+        help_text="At most; less while workers are busy.",
+    )
+    reason = forms.CharField(required=False, max_length=REASON_LENGTH_MOST, help_text="For the audit trail.")
+    ids = forms.CharField(widget=forms.HiddenInput, required=False)
+    event = forms.UUIDField(widget=forms.HiddenInput, required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choose = self.fields["subscriber"]
+        assert isinstance(choose, forms.ChoiceField)
+        known = cache(subscriber_choices)
+        choose.choices = lambda: [("", "All subscribers"), *known()]
+
+    @property
+    def selected(self) -> int:
+        """How many deliveries were picked one by one."""
+        return len(_words(self["ids"].value()))
+
+    def clean(self) -> dict[str, Any]:
+        """Adds `criteria` when everything is right."""
+        cleaned = super().clean() or {}
+        if not self.errors:
+            try:
+                cleaned["criteria"] = parse(_data(cleaned))
+            except CriteriaError as error:
+                self.refuse(error)
+        return cleaned
+
+    def refuse(self, error: CriteriaError) -> None:
+        for name, message in error.problems:
+            known = "subscriber" if name in ("endpoint", "subscription") else name
+            self.add_error(known if known in self.fields else None, f"{name}: {message}")
+
+
+def _data(cleaned: Mapping[str, Any]) -> dict[str, object]:
+    """What `criteria.parse` reads."""
+    kind, _, key = str(cleaned["subscriber"]).partition("-")
+    data: dict[str, object] = {
+        "tenant": cleaned["tenant"].pk if cleaned["tenant"] else None,
+        "status": cleaned["status"],
+        "types": _words(cleaned["types"]),
+        "ids": _words(cleaned["ids"]),
+        "event": str(cleaned["event"]) if cleaned["event"] else None,
+        **{name: cleaned[name].isoformat() if cleaned[name] else None for name in ("since", "until", "ended_since")},
+    }
+    return data | ({kind: int(key)} if key else {})
+
+
+def _words(text: object) -> list[str]:
+    return [word.strip() for word in str(text or "").split(",") if word.strip()]
+
+
+def initial_of(query: QueryDict) -> dict[str, Any]:
+    """What the URL prefills: ?from=JOB, ?endpoint=ID&gap=1[&since=TIME], ?event=ID, ?pick=selected&id=…, or the
+    deliveries list's filter. What cannot be read is left out.
+    """
+    if criteria := _linked(query):
+        return initial_from(criteria)
+    if query.get("pick") == "selected":
+        ids = [item for item in query.getlist("id") if _uuid(item)]
+        return {"ids": ",".join(ids), "status": list(ENDED)}
+    chosen = [status for status in query.getlist("status") if status in ENDED]
+    found = {name: query[name] for name in ("tenant", "subscriber") if query.get(name)}
+    return {**found, "status": chosen or [DeliveryStatus.DEAD.value]}
+
+
+def _linked(query: QueryDict) -> Criteria | None:
+    if event_id := _uuid(query.get("event")):
+        return Criteria(event_id=event_id, statuses=ENDED)
+    if job_id := _uuid(query.get("from")):
+        job = ReplayJob.objects.filter(pk=job_id).first()
+        return parse(job.criteria) if job else None
+    return _gap(str(query.get("endpoint", "")), str(query.get("since", ""))) if query.get("gap") else None
+
+
+def _gap(endpoint_id: str, since: str) -> Criteria | None:
+    if not (endpoint_id.isascii() and endpoint_id.isdecimal() and len(endpoint_id) < 19):
+        return None
+    endpoint = Endpoint.objects.select_related("tenant").filter(pk=int(endpoint_id)).first()
+    if endpoint is None:
+        return None
+    at = _time(since) or missed_since(endpoint)
+    missed = gap(endpoint.pk, at) if at else Criteria(endpoint_id=endpoint.pk, statuses=MISSED)
+    return replace(missed, tenant_id=endpoint.tenant_id)
+
+
+def initial_from(criteria: Criteria) -> dict[str, Any]:
+    """Of a filter by endpoint and subscription the form shows the subscription, which is the narrower one."""
+    subscriber = f"endpoint-{criteria.endpoint_id}" if criteria.endpoint_id else ""
+    if criteria.subscription_id:
+        subscriber = f"subscription-{criteria.subscription_id}"
+    tenant = Tenant.objects.filter(pk=criteria.tenant_id or 0).values_list("slug", flat=True).first()
+    return {
+        "tenant": tenant,
+        "subscriber": subscriber,
+        "status": list(criteria.statuses),
+        "types": ", ".join(criteria.types),
+        "since": criteria.since,
+        "until": criteria.until,
+        # The form knows no milliseconds; rounded up, what ended within that second would be left out.
+        "ended_since": _whole(criteria.ended_since),
+        "ids": ",".join(str(item) for item in criteria.ids),
+        "event": criteria.event_id,
+    }
+
+
+def _whole(at: datetime | None) -> datetime | None:
+    return at and at - timedelta(microseconds=at.microsecond)
+
+
+def _time(text: str) -> datetime | None:
+    """A "+" that a link did not escape has become a space."""
+    try:
+        return parse({"since": text.strip().replace(" ", "+")}).since
+    except CriteriaError:
+        return None
+
+
+def _uuid(text: object) -> UUID | None:
+    try:
+        return UUID(str(text))
+    except ValueError:
+        return None

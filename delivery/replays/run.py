@@ -1,0 +1,128 @@
+"""The steps of running replays. All that a step does is one transaction: a kill at any point repeats and leaves out nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+
+from audit.trail import Actor
+from delivery import hints
+from delivery.models import DispatchLane, ReplayJob, ReplayState
+from delivery.planning import DISPATCH_DELIVERIES
+from delivery.replays import moving, store
+from delivery.replays.criteria import parse
+from delivery.replays.service import COUNT_CUT, FINISH, audit
+from delivery.replays.store import Found, Look
+from delivery.store import Hint
+
+logger = logging.getLogger(__name__)
+
+ACTOR = Actor("system:replays")
+# One transaction's worth: about 50 ms.
+STEP_MOST = 1_000
+# Mostly what is wanted lies close together; where it does not, a step looks further.
+LOOKS_NEAR = 4
+LOOKS_MOST = 5_000
+# The rate is an upper bound. While so many dispatches of the retry lane wait for a worker, more would only make the
+# retries of others wait behind them.
+OUTSTANDING_MOST = 50
+# What was not used for so long is not caught up on, so a job never goes faster than its rate for longer.
+BURST_S = 1.0
+# Half a microsecond of rounding must not cost a slow job its turn.
+ROUNDING = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """What one step of one job did. `more`: its rate allows another at once."""
+
+    queued: int = 0
+    more: bool = False
+
+
+def step(now: datetime) -> bool:
+    """One step for every running job, the longest unstepped first. True: there is more to do at once."""
+    room = (OUTSTANDING_MOST - store.outstanding(OUTSTANDING_MOST)) * DISPATCH_DELIVERIES
+    running = ReplayJob.objects.filter(state=ReplayState.RUNNING).order_by(F("stepped_at").asc(nulls_first=True))
+    more = False
+    for job_id in running.values_list("pk", flat=True):
+        if room <= 0:
+            return False
+        done = step_job(job_id, room, now)
+        room -= done.queued
+        more = more or done.more
+    return more
+
+
+def step_job(job_id: UUID, room: int, now: datetime) -> Stepped:
+    """Nothing when another runner has the job in hand, or it is not running any more."""
+    with transaction.atomic():
+        mine = ReplayJob.objects.select_for_update(skip_locked=True).filter(pk=job_id, state=ReplayState.RUNNING)
+        job = mine.first()
+        if job is None:
+            return Stepped()
+        allowed, since = allowance(job.rate_per_s, job.stepped_at, now)
+        most = min(allowed, room, STEP_MOST)
+        if most < 1:
+            return Stepped()
+        seen = _look(job, most)
+        queued, made = _take(job, seen.found, now)
+        job.stepped_at = since + timedelta(seconds=queued / job.rate_per_s)
+        job.cursor = seen.reached or job.cursor
+        if seen.reached is None:
+            _finish(job, now)
+        job.save()
+    hints.publish(made)
+    return Stepped(queued, more=seen.reached is not None and queued < min(allowed, room))
+
+
+def allowance(rate_per_s: float, stepped_at: datetime | None, now: datetime) -> tuple[int, datetime]:
+    """How many may go now, and the moment from which what is taken counts. Pure."""
+    longest = timedelta(seconds=max(BURST_S, 1 / rate_per_s))
+    since = max(stepped_at or now, now - longest)
+    return int(rate_per_s * (now - since).total_seconds() + ROUNDING), since
+
+
+def _look(job: ReplayJob, most: int) -> Look:
+    criteria = parse(job.criteria)
+    span = store.span_of(criteria, job.until)
+    if job.cursor is not None:
+        span = span._replace(after=max(span.after, job.cursor))
+    seen = store.look(criteria, span, min(LOOKS_NEAR * most, LOOKS_MOST), most)
+    if seen.found or seen.reached is None:
+        return seen
+    return store.look(criteria, span._replace(after=seen.reached), LOOKS_MOST, most)
+
+
+def _take(job: ReplayJob, found: Sequence[Found], now: datetime) -> tuple[int, list[Hint]]:
+    states = moving.endpoint_states([item.endpoint_id for item in found])
+    ready = []
+    for item in found:
+        refusal = moving.refusal_of(states.get(item.endpoint_id), item.has_event)
+        if refusal:
+            job.note = f"The last one that was skipped: {refusal}"
+        else:
+            ready.append(item.id)
+    queued, made = moving.requeue(ready, DispatchLane.RETRY.value, now)
+    job.queued += queued
+    job.skipped += len(found) - queued
+    return queued, made
+
+
+def _finish(job: ReplayJob, now: datetime) -> None:
+    """What was counted and then did not fit any more is among the skipped: replayed, delivered or dropped by then."""
+    gone = job.total - job.queued - job.skipped
+    if gone > 0:
+        job.skipped += gone
+        job.note = f"{gone:,} had changed since they were counted. {job.note}".strip()
+    elif job.note == COUNT_CUT:
+        job.note = ""
+    job.state, job.finished_at = FINISH.to.value, now
+    audit(job, FINISH.action, ACTOR)
+    logger.info(FINISH.action, extra={"replay_id": str(job.pk), "queued": job.queued, "skipped": job.skipped})
