@@ -7,6 +7,7 @@ from django.db.models import Max, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
@@ -16,11 +17,14 @@ from subscriptions.admin.managed import warn_managed
 from subscriptions.admin.secrets import SecretInline
 from subscriptions.channels.registry import destination_of, is_signed
 from subscriptions.forms import EndpointForm
-from subscriptions.models import Endpoint
+from subscriptions.models import Endpoint, EndpointState
 from subscriptions.services import add_secret, pause, resume, rotate_secret
 
 NEW_SECRET = "The signing secret of {} is {} — copy it now, it is not shown again."  # noqa: S105 - a sentence
 UNSIGNED = "{} is not signed: its channel has no signing secrets."
+
+
+MISSED = 'What {} missed while it was disabled can be replayed: <a href="{}">look at it first</a>.'
 
 
 @admin.register(Endpoint)
@@ -117,8 +121,13 @@ class EndpointAdmin(AuditedAdmin[Endpoint]):
 
     @admin.action(description="Resume: enable them again", permissions=["change"])
     def resume_selected(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
-        done = sum(resume(row, actor_of(request)) for row in queryset.select_related("tenant"))
-        messages.success(request, f"{done} resumed.")
+        before = {row.pk: row.state for row in queryset}
+        done = [row for row in queryset.select_related("tenant") if resume(row, actor_of(request))]
+        messages.success(request, f"{len(done)} resumed.")
+        for row in done:
+            if before[row.pk] == EndpointState.DISABLED:
+                gap = f"{reverse('replay-new')}?endpoint={row.pk}&gap=1"
+                messages.info(request, format_html(MISSED, row, gap))
 
     @admin.action(
         description="Rotate the signing secret (the old one signs along for 24 hours)", permissions=["change"]

@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from config.stack.services import Services
 from delivery import hints
+from delivery.hints import publish
 from delivery.models import Delivery, Dispatch
-from delivery.queue_order import QUEUE_PREFIX, publish
+from delivery.queue_order import QUEUE_PREFIX
 from delivery.states import DeliveryStatus
 from delivery.store import Hint
 from delivery.tasks import run_dispatch

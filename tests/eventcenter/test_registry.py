@@ -23,7 +23,13 @@ def write(directory: Path, name: str, version: int, **schema: object) -> None:
 def test_shipped_types_are_known_when_they_were_synced() -> None:
     report = sync_event_types()
 
-    assert report.created == ["event.delivery.failed v1", "plugin.release.published v1", "plugin.release.withdrawn v1"]
+    assert report.created == [
+        "endpoint.disabled v1",
+        "endpoint.failing v1",
+        "event.delivery.failed v1",
+        "plugin.release.published v1",
+        "plugin.release.withdrawn v1",
+    ]
     assert registry.schemas.get().knows("plugin.release.published")
 
 

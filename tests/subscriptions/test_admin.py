@@ -168,6 +168,13 @@ def test_rotation_shows_the_new_secret_once_and_lets_the_old_one_sign_along(ops:
     assert "whsec_" not in json.dumps(entry().details)
 
 
+def test_what_was_missed_is_offered_for_replay_when_a_disabled_endpoint_is_enabled(ops: Client) -> None:
+    disabled, paused = EndpointFactory(state=EndpointState.DISABLED), EndpointFactory(state=EndpointState.PAUSED)
+    told = act(ops, "resume_selected", disabled, paused)
+    assert f"/console/replays/new?endpoint={disabled.pk}&amp;gap=1" in told
+    assert f"endpoint={paused.pk}&" not in told, "a pause loses nothing"
+
+
 def test_pause_and_resume_say_what_they_did(ops: Client) -> None:
     endpoint, paused = EndpointFactory(), EndpointFactory(state=EndpointState.PAUSED)
     assert "1 paused" in act(ops, "pause_selected", endpoint, paused)
