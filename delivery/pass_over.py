@@ -13,7 +13,7 @@ from django.utils import timezone
 from audit.trail import Actor, record
 from delivery import hints, ordering, store
 from delivery.ingest import UNCLAIMED_LEASE_S
-from delivery.models import Delivery, DispatchLane
+from delivery.models import Delivery, DispatchLane, OrderedDelivery
 from delivery.states import DeliveryStatus
 from delivery.store import NewDispatch
 
@@ -53,6 +53,11 @@ def pass_over(delivery_id: UUID, actor: Actor) -> PassedOver:
         _send_off(following)
     logger.info("delivery.passed_over", extra={"delivery_id": str(delivery_id), "actor": actor.name})
     return PassedOver()
+
+
+def in_line(delivery_id: UUID) -> bool:
+    """Whether deliveries of its partition key may be waiting for it."""
+    return OrderedDelivery.objects.filter(delivery_id=delivery_id).exists()
 
 
 def _send_off(ids: list[UUID]) -> None:

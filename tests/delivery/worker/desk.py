@@ -78,7 +78,9 @@ def sweep_takes(dispatch_id: int) -> Hint:
     """The dispatch's lease runs out and the sweep gives it a new token; in one step, or its holder may renew it between."""
     with transaction.atomic():
         Dispatch.objects.filter(pk=dispatch_id).update(lease_until=timezone.now() - timedelta(seconds=1))
-        return next(hint for hint in store.release_expired(100, 10.0, DispatchLane.values) if hint.dispatch_id == dispatch_id)
+        return next(
+            hint for hint in store.release_expired(100, 10.0, DispatchLane.values) if hint.dispatch_id == dispatch_id
+        )
 
 
 def stuck() -> list[UUID]:
