@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-kafka bench lint reset
+.PHONY: help run test test-kafka bench chaos lint reset
 
 PYTHON ?= python3
 VENV := .venv
@@ -33,6 +33,9 @@ test-kafka: setup $(KAFKA_JARS)/complete ## Run the tests marked kafka on Apache
 
 bench: setup ## Measure throughput and latency (ARGS="--events N --fan-out F --rate R --json")
 	@exec $(BIN)/python manage.py bench $(ARGS)
+
+chaos: setup ## Let everything fail at random under load and count what is lost (ARGS="--rounds N --seed S --short --json")
+	@exec $(BIN)/python manage.py chaos $(ARGS)
 
 lint: setup ## Ruff, format check, mypy, import contracts, missing migrations
 	$(BIN)/ruff check .

@@ -68,7 +68,7 @@ def _held(held: Held, outcome: Outcome, now: datetime) -> Verdict:
     loaded = held.loaded
     status = DeliveryStatus(loaded.status)
     if outcome.error_kind is ErrorKind.SHUTDOWN:
-        return Verdict(status, now, due_at=now)
+        return Verdict(status, now, by_countdown=True)
     hold_s = DEFAULT_HOLD_S if outcome.retry_after_s is None else outcome.retry_after_s
     expected = hold_until(held.policy, loaded.round_at, now, hold_s)
     look = hold_until(held.policy, loaded.round_at, now, HELD_LOOK_S)

@@ -183,6 +183,14 @@ WHERE id IN (
     ORDER BY lease_until LIMIT %s FOR UPDATE SKIP LOCKED
 ) RETURNING lane, id, token
 """
+# Index: delivery_dispatch_lease. All that waited in Redis is gone: nobody needs to wait for their leases.
+RELEASE_UNCLAIMED: LiteralString = """
+UPDATE delivery_dispatch SET token = token + 1, lease_until = now() + make_interval(secs => %s)
+WHERE id IN (
+    SELECT id FROM delivery_dispatch WHERE claimed_by = '' AND lease_until <= %s AND coalesce(not_before <= now(), true)
+    ORDER BY lease_until LIMIT %s FOR UPDATE SKIP LOCKED
+) RETURNING lane, id, token
+"""
 # Index: delivery_dispatch_lease. A worker that lives renews its leases every two seconds.
 RELEASE_ORPHANED: LiteralString = """
 UPDATE delivery_dispatch SET token = token + 1, claimed_by = '', lane = 'retry',
@@ -297,6 +305,11 @@ def delete_dispatches(done: Sequence[tuple[int, int]]) -> None:
 def release_expired(most: int, lease_s: float, lanes: Sequence[str]) -> list[Hint]:
     """Take a new token for up to `most` dispatches whose hint (in one of `lanes`) or worker was lost."""
     return [Hint(*row) for row in rows(RELEASE_EXPIRED, [lease_s, list(lanes), most])]
+
+
+def release_unclaimed(most: int, lease_s: float, leased_until: datetime) -> list[Hint]:
+    """The same for those that nobody has claimed, with leases up to `leased_until`."""
+    return [Hint(*row) for row in rows(RELEASE_UNCLAIMED, [lease_s, leased_until, most])]
 
 
 def release_orphaned(most: int, lease_s: float, silent_s: float) -> list[Hint]:

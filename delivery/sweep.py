@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import redis
@@ -37,9 +37,11 @@ DUE_MOST = 1_000
 DUE_OF_ENDPOINT_MOST = 100
 RELEASE_MOST = 200
 REDIS_TIMEOUT_S = 1.0
-# A worker renews its leases every 2 s (eventcenter.worker.BEAT_EVERY_S): three in a row were missed. Well below the
-# 30 s in which everything must go on after a process died.
-SILENT_S = 8.0
+# A worker renews its leases every 2 s (eventcenter.worker.BEAT_EVERY_S): five in a row were missed. On a machine with
+# ten processes a core one that lived was more than 8 s late. Well below the 30 s in which all must go on after a death.
+SILENT_S = 12.0
+# While Redis has this key, it has not lost what was in it.
+MARKER_KEY = QUEUE_PREFIX + "marker"
 # No pass for so long: the database was away, or we were. What workers could not renew meanwhile is no sign of their death.
 GAP_S = 3.0
 CHORES_EVERY_S = 5.0
@@ -69,14 +71,15 @@ class Sweeper:
         self._releaser = Releaser(self._board, Limiter(settings.REDIS_URL))
         self._steady_since = self._last_pass = float("-inf")
         self._chores_at = float("-inf")
+        self._lost_until: datetime | None = None  # hints with leases up to then were in a Redis that forgot them
 
     def sweep(self, now: datetime) -> Swept:
         steady = self._is_steady()
-        lengths = self._queue_lengths()
+        lengths = self._queue_lengths(now)
         if lengths is None:
             return Swept(0, 0)
         self._board.refresh_if_due(now)
-        released = self._release(lengths, steady)
+        released = self._release_lost() + self._release(lengths, steady)
         due = 0
         due_hints: list[Hint] = []
         freed: list[Hint] = []
@@ -94,13 +97,18 @@ class Sweeper:
             self._steady_since = at
         return at - self._steady_since > SILENT_S
 
-    def _queue_lengths(self) -> dict[str, int] | None:
+    def _queue_lengths(self, now: datetime) -> dict[str, int] | None:
         """Hints waiting in Redis, by lane. None without Redis: hints would go nowhere."""
         try:
             with self._redis.pipeline(transaction=False) as pipe:
+                pipe.set(MARKER_KEY, now.isoformat(), nx=True)
                 for lane in DispatchLane.values:
                     pipe.llen(QUEUE_PREFIX + lane)
-                return dict(zip(DispatchLane.values, map(int, pipe.execute()), strict=True))
+                was_missing, *lengths = pipe.execute()
+            if was_missing:
+                self._lost_until = now + timedelta(seconds=UNCLAIMED_LEASE_S)
+                logger.warning("sweep.redis_forgot")
+            return dict(zip(DispatchLane.values, map(int, lengths), strict=True))
         except redis.RedisError:
             logger.warning("sweep.redis_away", exc_info=True)
             return None
@@ -112,6 +120,15 @@ class Sweeper:
             released += store.release_orphaned(RELEASE_MOST, UNCLAIMED_LEASE_S, SILENT_S)
         if released:
             logger.info("sweep.released", extra={"count": len(released)})
+        return released
+
+    def _release_lost(self) -> list[Hint]:
+        """What was in a Redis that forgot it, a part in each pass; without this, all would wait for their leases to end."""
+        if self._lost_until is None:
+            return []
+        released = store.release_unclaimed(RELEASE_MOST, UNCLAIMED_LEASE_S, self._lost_until)
+        if len(released) < RELEASE_MOST:
+            self._lost_until = None
         return released
 
     def _dispatch_due(self, now: datetime) -> tuple[int, list[Hint]]:

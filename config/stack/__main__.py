@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from config.stack import control
 from config.stack.errors import StackError
 from config.stack.parent import end_with_parent
 from config.stack.run import Run
@@ -41,13 +42,20 @@ def main() -> None:
 
 
 def with_own_services(argv: list[str]) -> int:
-    """Runs `argv`; BENCH_SERVICE_PIDS tells it whose CPU is the services'. Returns its exit code."""
+    """Runs `argv`, and stops, crashes and starts the services as it asks (config.stack.control). Returns its exit code.
+
+    BENCH_SERVICE_PIDS tells it whose CPU is the services'.
+    """
     directory = Path(tempfile.mkdtemp(prefix="event-center-"))
     with Services(directory, keep=False, progress=lambda line: print(line, file=sys.stderr)) as services:
         parts = {part.name: part.pid for part in services.parts.values()}
         pids = ",".join(f"{name}:{pid}" for name, pid in parts.items())
-        env = {**os.environ, **services.env, "BENCH_SERVICE_PIDS": pids}
-        return subprocess.run(argv, env=env, check=False).returncode
+        door = control.Control({"postgres": services.postgres, "redis": services.valkey, "kafka": services.kafka})
+        env = {**os.environ, **services.env, "BENCH_SERVICE_PIDS": pids, control.VARIABLE: str(door.fileno)}
+        try:
+            return subprocess.run(argv, env=env, pass_fds=[door.fileno], check=False).returncode
+        finally:
+            door.close()
 
 
 def _port(text: str) -> int:

@@ -93,6 +93,8 @@ class Proxy:
         self.port = port
         self.broker_port = broker_port
         self._produced = asyncio.Event()
+        self._clients: set[asyncio.StreamWriter] = set()
+        self._is_cut_off = False
         self._named = HOST.encode() + struct.pack(">i", broker_port)
         self._renamed = HOST.encode() + struct.pack(">i", port)
 
@@ -105,13 +107,24 @@ class Proxy:
         except OSError:
             writer.close()
             return
+        self._clients.add(writer)
+        if self._is_cut_off:
+            writer.transport.abort()
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 request = await _read_frame(reader)
                 _write_frame(writer, await self._answer(request, *broker))
                 await writer.drain()
+        self._clients.discard(writer)
         writer.close()
         broker[1].close()
+
+    def cut_off(self) -> None:
+        """No client gets another answer. What noida-db takes while it saves is not in what it saved: nobody may be told
+        that it was taken."""
+        self._is_cut_off = True
+        for client in self._clients:
+            client.transport.abort()
 
     async def _answer(self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         api_key, version = struct.unpack_from(">hh", request)
@@ -149,10 +162,16 @@ def _die_with_parent() -> None:
 
 async def run(port: int, broker_port: int, command: list[str]) -> int:
     broker = await asyncio.create_subprocess_exec(*command, preexec_fn=_die_with_parent)
+    proxy = Proxy(port, broker_port)
+
+    def end() -> None:
+        proxy.cut_off()
+        broker.terminate()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, broker.terminate)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     await _until_it_listens(broker, broker_port)
-    server = await Proxy(port, broker_port).serve()
+    server = await proxy.serve()
     code = await broker.wait()
     server.close()
     return 0 if code in (0, -signal.SIGTERM) else code

@@ -16,6 +16,8 @@ RELEASES = Path(__file__).parent / "releases.tsv"
 # The Kafka header of an extension attribute that the sink looks for: when the event was sent, epoch microseconds.
 SENT_HEADER = "ce_benchsentus"
 NOTES_BYTES = 330  # brings the structured event to 1 KB
+ORDERED_TAG, PLAIN_TAG = "ordered", "plain"
+ORDERED_EVERY = 10
 
 
 def read_releases(path: Path = RELEASES) -> list[tuple[str, str]]:
@@ -43,15 +45,15 @@ def release_data(tenant: str, plugin: str, version: str) -> bytes:
 
 
 def release_events(tenant: str) -> Iterator[Envelope]:
-    """Endless. Each event is new: its id is random."""
+    """Endless. Each event is new: its id is random. One in ORDERED_EVERY has the tag ORDERED_TAG, the others PLAIN_TAG."""
     prepared = [(plugin, release_data(tenant, plugin, version)) for plugin, version in read_releases()]
-    for plugin, data in cycle(prepared):
+    for number, (plugin, data) in enumerate(cycle(prepared)):
         yield Envelope(
             id=str(uuid4()),
             source="/pipelines/bench",
             type="plugin.release.published",
             subject=plugin,
             tenant=tenant,
-            tags=("bench",),
+            tags=("bench", PLAIN_TAG if number % ORDERED_EVERY else ORDERED_TAG),
             data=data,
         )

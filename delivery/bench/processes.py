@@ -8,15 +8,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import psutil
 from django.conf import settings
 
+from delivery.models import DispatchLane
+from delivery.queue_order import QUEUE_PREFIX
+
 STOP_WAIT_S = 10.0
 CELERY = [sys.executable, "-m", "celery", "-A", "config", "worker", "-P", "threads", "-c", "2", "--loglevel", "WARNING"]
+ALL_QUEUES = ",".join(QUEUE_PREFIX + lane for lane in DispatchLane.values)
 CELERY_FLAGS = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 MANAGE = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py")]
 
@@ -28,9 +33,15 @@ class Part:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    argv: list[str]
+    env: dict[str, str]
 
     def kill(self) -> None:
-        self.process.kill()
+        """SIGKILL, to what it started too: as when a machine's memory runs out."""
+        family = [self.process.pid, *_children(self.process.pid)]
+        for pid in family:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> None:
@@ -60,20 +71,36 @@ class Fleet:
 
     def start(self, name: str, argv: list[str], stdout: int | IO[bytes] | None = None) -> Part:
         log = self.logs / f"{name}.log"
+        env = dict(self.env)
         with log.open("ab") as out:
             process = subprocess.Popen(  # noqa: S603 - our own commands
-                argv, env=self.env, cwd=settings.BASE_DIR, stdout=stdout or out, stderr=out
+                argv, env=env, cwd=settings.BASE_DIR, stdout=stdout or out, stderr=out
             )
-        self.parts[name] = Part(name, process, log)
+        self.parts[name] = Part(name, process, log, argv, env)
         return self.parts[name]
+
+    def start_again(self, name: str) -> Part:
+        """One that ended, as it was started before; its log goes on."""
+        former = self.parts[name]
+        with former.log.open("ab") as out:
+            process = subprocess.Popen(  # noqa: S603 - our own commands
+                former.argv, env=former.env, cwd=settings.BASE_DIR, stdout=out, stderr=out
+            )
+        self.parts[name] = replace(former, process=process)
+        return self.parts[name]
+
+    def start_told(self, name: str, argv: list[str]) -> dict[str, Any]:
+        """Starts a process that prints a line of JSON once it is up; returns that."""
+        part = self.start(name, argv, stdout=subprocess.PIPE)
+        assert part.process.stdout is not None
+        with part.process.stdout as said:
+            told: dict[str, Any] = json.loads(said.readline())
+            return told
 
     def start_sink(self, name: str = "sink", delay_ms: float = 0) -> str:
         """Returns its base URL."""
         argv = [sys.executable, "-m", "delivery.bench.sink", "--port", "0", "--delay-ms", str(delay_ms)]
-        part = self.start(name, argv, stdout=subprocess.PIPE)
-        assert part.process.stdout is not None
-        with part.process.stdout as said:
-            return f"http://127.0.0.1:{json.loads(said.readline())['port']}"
+        return f"http://127.0.0.1:{self.start_told(name, argv)['port']}"
 
     def start_web(self, port: int) -> Part:
         """Serves on 127.0.0.1:`port`; it is up when /healthz answers."""
@@ -91,7 +118,10 @@ class Fleet:
     def start_sweep(self) -> Part:
         return self.start("sweep", [*MANAGE, "sweep_deliveries"])
 
-    def start_worker(self, name: str, queues: str = "deliveries.fast,deliveries.slow,deliveries.retry") -> Part:
+    def start_replays(self) -> Part:
+        return self.start("replays", [*MANAGE, "run_replays"])
+
+    def start_worker(self, name: str, queues: str = ALL_QUEUES) -> Part:
         return self.start(name, [*CELERY, "-Q", queues, "-n", f"{name}@%h", *CELERY_FLAGS])
 
     def cpu_s(self) -> dict[str, float]:
@@ -102,6 +132,13 @@ class Fleet:
             if pid:
                 pids[name] = int(pid)
         return {"bench": _cpu_of(os.getpid(), with_children=False)} | {name: _cpu_of(pid) for name, pid in pids.items()}
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _cpu_of(pid: int, with_children: bool = True) -> float:

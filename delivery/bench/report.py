@@ -23,6 +23,7 @@ def as_json(plan: Plan, saturation: Phase, open_loop: Phase | None, floor: dict[
         "duplicates": sum(phase.duplicates for phase in phases),
         "fan_out": plan.fan_out,
         "workers": plan.workers,
+        "governed": plan.governed,
         "saturation": asdict(saturation),
         "open_loop": asdict(open_loop) if open_loop else None,
     }

@@ -12,7 +12,7 @@ import requests  # noqa: TID251 - asks our own sink for its count
 from confluent_kafka import Producer
 from django.conf import settings
 
-from delivery.bench.events import SENT_HEADER, release_events
+from delivery.bench.events import ORDERED_TAG, PLAIN_TAG, SENT_HEADER, release_events
 from delivery.bench.floor import measure
 from delivery.bench.processes import Fleet
 from delivery.models import Dispatch
@@ -20,13 +20,16 @@ from eventcenter.bus import KafkaHeaders, kafka_config
 from eventcenter.crypto import seal
 from eventcenter.envelope import partition_key, to_kafka
 from eventcenter.standardwebhooks import generate_secret
-from subscriptions.models import Endpoint, EndpointSecret, Subscription, Tenant
+from subscriptions.models import Endpoint, EndpointSecret, Ordering, Subscription, Tenant
 
 # Nothing arrived for so long: what is missing by then is counted as lost.
 GIVE_UP_S = 45.0
 POLL_S = 0.25
 WARM_UP_EVENTS = 500
 FLOOR_REQUESTS = 30_000
+# Beyond anything that one machine reaches.
+GOVERNED_RATE = 90_000.0
+GOVERNED_IN_FLIGHT = 400
 
 Tell = Callable[[str], None]
 Prepared = tuple[str, KafkaHeaders, bytes]
@@ -39,6 +42,9 @@ class Plan:
     rate: float
     seconds: float
     workers: int
+    governed: bool = (
+        False  # limits that do not bind, and an ordered share: what governance costs when it has nothing to do
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,8 @@ class Bench:
 
     def prepare(self) -> None:
         self.sink = self.fleet.start_sink()
-        make_tenant(self.tenant, f"{self.sink}/hook", self.plan.fan_out)
+        make = make_governed_tenant if self.plan.governed else make_tenant
+        make(self.tenant, f"{self.sink}/hook", self.plan.fan_out)
         self.fleet.start_consumer()
         self.fleet.start_sweep()
         for number in range(self.plan.workers):
@@ -134,12 +141,31 @@ def make_tenant(slug: str, url: str, fan_out: int) -> None:
     """A tenant with `fan_out` endpoints at `url`/0 …, each with one subscription to every release."""
     tenant = Tenant.objects.create(slug=slug, name="Benchmark")
     for number in range(fan_out):
-        endpoint = Endpoint.objects.create(tenant=tenant, slug=f"sink-{number}", url=f"{url}/{number}")
-        sealed = seal(generate_secret(), EndpointSecret.SECRET_PURPOSE)
-        EndpointSecret.objects.create(endpoint=endpoint, sealed_secret=sealed)
-        Subscription.objects.create(
-            tenant=tenant, slug=f"sink-{number}", endpoint=endpoint, types=["plugin.release.published"]
-        )
+        subscribe(make_endpoint(tenant, f"sink-{number}", f"{url}/{number}"))
+
+
+def make_governed_tenant(slug: str, url: str, fan_out: int) -> None:
+    """The same with rate limits and caps far above what is sent; what has the tag ORDERED_TAG is delivered in order."""
+    tenant = Tenant.objects.create(slug=slug, name="Benchmark, governed", rate_limit=GOVERNED_RATE)
+    for number in range(fan_out):
+        limits = {"rate_limit": GOVERNED_RATE, "max_in_flight": GOVERNED_IN_FLIGHT}
+        subscribe(make_endpoint(tenant, f"sink-{number}", f"{url}/{number}", **limits), tags=[PLAIN_TAG])
+        ordered = make_endpoint(tenant, f"ordered-{number}", f"{url}/ordered/{number}", **limits)
+        subscribe(ordered, tags=[ORDERED_TAG], ordering=Ordering.BLOCK)
+
+
+def make_endpoint(tenant: Tenant, slug: str, url: str, **values: object) -> Endpoint:
+    endpoint = Endpoint.objects.create(tenant=tenant, slug=slug, url=url, **values)
+    sealed = seal(generate_secret(), EndpointSecret.SECRET_PURPOSE)
+    EndpointSecret.objects.create(endpoint=endpoint, sealed_secret=sealed)
+    return endpoint
+
+
+def subscribe(endpoint: Endpoint, **values: object) -> None:
+    """To every release of the endpoint's tenant, unless `values` narrow it."""
+    Subscription.objects.create(
+        tenant=endpoint.tenant, slug=endpoint.slug, endpoint=endpoint, types=["plugin.release.published"], **values
+    )
 
 
 def publish(prepared: Sequence[Prepared], rate: float) -> int:

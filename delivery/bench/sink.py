@@ -16,6 +16,7 @@ import resource
 import signal
 import time
 from array import array
+from collections.abc import Coroutine
 from typing import cast
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -167,9 +168,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--delay-ms", type=float, default=0.0)
     options = parser.parse_args()
-    job = serve(options.host, options.port, options.delay_ms / 1000)
+    run_job(serve(options.host, options.port, options.delay_ms / 1000))
+
+
+def run_job(job: Coroutine[object, object, None]) -> None:
+    """On uvloop where it is installed: twice as fast."""
     try:
-        from uvloop import run  # twice as fast; a development dependency only
+        from uvloop import run  # a development dependency only
     except ImportError:
         asyncio.run(job)
     else:

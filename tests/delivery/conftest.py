@@ -12,6 +12,7 @@ from django.conf import settings
 
 from delivery.models import Delivery, DispatchLane
 from delivery.queue_order import QUEUE_PREFIX
+from delivery.sweep import MARKER_KEY
 from delivery.worker.process import assemble
 from tests.delivery.worker.desk import Desk, Make, make_delivery
 from tests.fakes.receiver import Receiver
@@ -30,6 +31,7 @@ def redis_client() -> Iterator[redis.Redis]:
 def empty_queues(redis_client: redis.Redis) -> Iterator[None]:
     """No hint from before the test, and none left behind."""
     redis_client.delete(*QUEUES)
+    redis_client.set(MARKER_KEY, "before the test")
     yield
     redis_client.delete(*QUEUES)
 

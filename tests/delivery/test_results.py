@@ -72,7 +72,8 @@ def test_held_delivery_is_dead_when_its_maximum_age_is_over() -> None:
 
 def test_delivery_goes_on_at_once_when_its_worker_stops() -> None:
     verdict = judge(held(), Outcome(OutcomeKind.DEFERRED, error_kind=ErrorKind.SHUTDOWN, retry_after_s=1), NOW, 0.0)
-    assert (verdict.status, verdict.due_at, verdict.held_reason) == (DeliveryStatus.PENDING, NOW, "")
+    assert (verdict.status, verdict.retry_at, verdict.held_reason) == (DeliveryStatus.PENDING, NOW, "")
+    assert verdict.by_countdown, "in a dispatch of its own"
 
 
 @pytest.mark.parametrize("kind", [ErrorKind.ENDPOINT_DELETED, ErrorKind.ENDPOINT_DISABLED, ErrorKind.EVENT_EXPIRED])

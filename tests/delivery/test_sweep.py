@@ -257,13 +257,34 @@ def test_nothing_is_lost_when_redis_is_away(services: Services, settings: Settin
     assert len(hints_in("fast")) == len(hints_in("retry")) == 1
 
 
-def test_everything_comes_back_when_redis_lost_all(redis_client: redis.Redis, hints_in: HintsIn) -> None:
-    dispatches = [dispatch([DeliveryFactory()]) for _ in range(3)]
+def test_everything_comes_back_at_once_when_redis_lost_all(redis_client: redis.Redis, hints_in: HintsIn) -> None:
     sweep_now()
+    dispatches = [dispatch([DeliveryFactory()]) for _ in range(3)]
+    claimed = dispatch([DeliveryFactory()])
+    store.claim(claimed.dispatch_id, claimed.token, "busy:1", 25)
+    later = dispatch([DeliveryFactory()], lane="retry", not_before=timezone.now() + timedelta(seconds=30))
+    assert sweep_now().released == 0, "they are on their way"
     redis_client.flushdb()
-    expire()
     assert sweep_now().released == 3
     assert sorted(hints_in("fast")) == sorted([hint.dispatch_id, 1] for hint in dispatches)
+    assert hints_in("retry") == []
+    assert Dispatch.objects.get(pk=later.dispatch_id).token == 0
+    assert Dispatch.objects.get(pk=claimed.dispatch_id).token == 1
+    assert sweep_now().released == 0, "once"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_all_come_back_in_parts_when_they_are_many(
+    redis_client: redis.Redis, hints_in: HintsIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "RELEASE_MOST", 2)
+    sweep_now()
+    for _ in range(5):
+        dispatch([DeliveryFactory()])
+    redis_client.flushdb()
+    sweeper = Sweeper()
+    assert [sweeper.sweep(timezone.now()).released for _ in range(4)] == [2, 2, 1, 0]
+    assert sorted(token for _, token in hints_in("fast")) == [1] * 5
 
 
 # --- Several sweepers ---

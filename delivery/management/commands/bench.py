@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from argparse import ArgumentParser
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from delivery.bench import fairness
 from delivery.bench.processes import MANAGE, Fleet
 from delivery.bench.report import as_json, as_text
 from delivery.bench.run import Bench, Plan
@@ -32,24 +34,47 @@ class Command(BaseCommand):
         parser.add_argument("--rate", type=float, default=500, help="Events/s of the open-loop phase; 0 leaves it out.")
         parser.add_argument("--seconds", type=float, default=20, help="Length of the open-loop phase.")
         parser.add_argument("--workers", type=int, default=2, help="Worker processes: one a core is best.")
+        parser.add_argument(
+            "--governed", action="store_true", help="With rate limits, caps in flight and one event in ten in order."
+        )
+        parser.add_argument(
+            "--fairness", action="store_true", help="Instead: what a tenant's flood does to another's fresh events."
+        )
+        parser.add_argument("--waiting", type=int, default=100_000, help="Deliveries in the flood of --fairness.")
         parser.add_argument("--json", action="store_true", help="End with one line of JSON.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.SERVICES_CONFIGURED:
             sys.exit(run_in_own_stack(sys.argv[2:]))
-        if settings.KAFKA_EVENTS_TOPIC.startswith("bench-"):
-            self.measure(options)
-        else:
+        if not settings.KAFKA_EVENTS_TOPIC.startswith("bench-"):
             sys.exit(run_in_own_topic(sys.argv[2:]))
-
-    def measure(self, options: dict[str, Any]) -> None:
-        plan = Plan(options["events"], options["fan_out"], options["rate"], options["seconds"], options["workers"])
         call_command("migrate", verbosity=0)
         call_command("sync_event_types", stdout=self.stderr)
         call_command("maintain_partitions", stdout=self.stderr)
         create_topics()
+        if options["fairness"]:
+            self.measure_fairness(options)
+        else:
+            self.measure(options)
+
+    def measure_fairness(self, options: dict[str, Any]) -> None:
         with Fleet(Path(os.environ["BENCH_LOGS"]), os.environ) as fleet:
-            bench = Bench(fleet, plan, lambda line: self.stderr.write(line))
+            result = fairness.Fairness(fleet, options["waiting"], options["workers"], self.tell)()
+        self.stdout.write(fairness.as_text(result))
+        if options["json"]:
+            self.stdout.write(json.dumps({"fairness": fairness.as_json(result)}))
+        self.stdout.flush()
+        if not result.is_fair:
+            sys.exit(1)
+
+    def tell(self, line: str) -> None:
+        self.stderr.write(line)
+        self.stderr.flush()
+
+    def measure(self, options: dict[str, Any]) -> None:
+        plan = Plan(*(options[field.name] for field in fields(Plan)))
+        with Fleet(Path(os.environ["BENCH_LOGS"]), os.environ) as fleet:
+            bench = Bench(fleet, plan, self.tell)
             bench.prepare()
             # First, while the topic is small: the embedded Kafka endpoint halts for each save of all it holds.
             open_loop = bench.open_loop() if plan.rate else None

@@ -185,8 +185,9 @@ def test_deliveries_are_recorded_when_the_worker_stops_in_the_middle(
     sent: set[UUID] = {UUID(request.header("webhook-id")) for request in receiver.requests}
     by_status = dict(Delivery.objects.values_list("id", "status"))
     assert {key for key, status in by_status.items() if status == "delivered"} == sent
-    # What was not started is due at once, with no attempt spent.
+    # What was not started is another worker's at once, with no attempt spent.
     held = Delivery.objects.exclude(pk__in=sent)
     assert all((row.status, row.attempts, row.held_reason) == ("pending", 0, "") for row in held)
-    assert all(row.due_at is not None and row.due_at <= timezone.now() for row in held)
-    assert not Dispatch.objects.exists()
+    assert {one for row in Dispatch.objects.all() for one in row.delivery_ids} == {row.pk for row in held}
+    assert all(row.claimed_by == "" for row in Dispatch.objects.all())
+    assert not stuck()
