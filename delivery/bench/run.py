@@ -189,9 +189,16 @@ def publish(prepared: Sequence[Prepared], rate: float) -> int:
                 break
             except BufferError:
                 producer.poll(0.1)
-        producer.poll(max(started + (number + 1) / rate - time.monotonic(), 0) if rate else 0)
+        _serve_until(producer, started + (number + 1) / rate if rate else 0.0)
     producer.flush(60)
     return taken
+
+
+def _serve_until(producer: Producer, at: float) -> None:
+    """A poll ends with the first report that it serves, not when its time is over."""
+    producer.poll(0)
+    while (left_s := at - time.monotonic()) > 0:
+        producer.poll(left_s)
 
 
 def prepare(tenant: str, events: int) -> list[Prepared]:

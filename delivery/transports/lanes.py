@@ -31,8 +31,9 @@ class Limits:
 
     in_flight: int = 256
     in_flight_per_endpoint: int = 32
-    waiting: int = 2000  # beyond this, `send` blocks
-    waiting_per_slow_endpoint: int = 400
+    # Beyond this, `send` blocks, and with it whoever has the next batch: at a few thousand a second, a tenth of a second.
+    waiting: int = 500
+    waiting_per_slow_endpoint: int = 100
     patience_s: float = 2.0  # a queue that takes longer than this to drain is slow
     longest_stay_s: float = 30.0
 
