@@ -112,7 +112,7 @@ WEBHOOK_MAX_TIMEOUT_S = env.integer("WEBHOOK_MAX_TIMEOUT_S", 20, 1, 300)
 # A stopping worker lets what it has in flight finish for so long. Longer than the longest send: no request is cut off.
 WORKER_STOP_DEADLINE_S = env.integer("WORKER_STOP_DEADLINE_S", 22, 1, 300)
 
-# When an endpoint's breaker opens and how long it waits; delivery.breaker.BreakerPolicy says where the numbers come from.
+# When an endpoint's breaker opens and how long it waits; delivery.health.breaker.BreakerPolicy says where the numbers come from.
 BREAKER_MIN_COUNT = env.integer("BREAKER_MIN_COUNT", 20, 1, 100_000)
 BREAKER_FAILURE_SHARE = env.number("BREAKER_FAILURE_SHARE", 0.5, 0.01, 1.0)
 BREAKER_WINDOW_S = env.integer("BREAKER_WINDOW_S", 60, 1, 3600)

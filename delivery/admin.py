@@ -13,8 +13,8 @@ from django.http import HttpRequest
 
 from audit.audited_admin import ReadOnlyAdmin, actor_of
 from audit.trail import Actor
-from delivery import breakers
-from delivery.breaker import REASON_CHARS
+from delivery.health import breakers
+from delivery.health.breaker import REASON_CHARS
 from delivery.models import Alert, Breaker, BreakerState
 from subscriptions.models import Endpoint
 
@@ -39,7 +39,7 @@ class OpenForm(BreakerModelForm):
         fields: ClassVar[list[str]] = []
 
     def _post_clean(self) -> None:
-        """The row is made and checked by delivery.breakers."""
+        """The row is made and checked by delivery.health.breakers."""
 
 
 @admin.register(Breaker)

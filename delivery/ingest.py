@@ -12,7 +12,7 @@ from django.db import transaction
 
 from delivery import hints
 from delivery.fairness import FairShare
-from delivery.ordering import Ordered, enqueue
+from delivery.order.ordering import Ordered, enqueue
 from delivery.planning import PlannedDelivery, cut_batches, plan_event, share_lanes
 from delivery.store import Hint, NewDispatch, copy_deliveries, copy_waiting, insert_dispatches
 from eventcenter import store

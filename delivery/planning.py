@@ -9,7 +9,7 @@ from uuid import UUID
 
 from delivery.fairness import FairShare, bulk_lane
 from delivery.models import DispatchLane
-from delivery.order_key import order_key
+from delivery.order.order_key import order_key
 from eventcenter.ids import derived_id
 from subscriptions.matching import Route
 

@@ -17,9 +17,9 @@ from uuid import UUID
 from django.db import transaction
 
 from delivery import store
-from delivery.breakers import Board
+from delivery.health.breakers import Board
 from delivery.ingest import UNCLAIMED_LEASE_S
-from delivery.limits import RESERVE_HORIZON_S, Limiter, SlotRequest
+from delivery.limiting.limits import RESERVE_HORIZON_S, Limiter, SlotRequest
 from delivery.models import DispatchLane
 from delivery.outcome import ErrorKind
 from delivery.planning import DISPATCH_DELIVERIES

@@ -247,7 +247,7 @@ def copy_deliveries(deliveries: Sequence[PlannedDelivery], now: datetime) -> Non
 
 
 def copy_waiting(deliveries: Sequence[PlannedDelivery], now: datetime) -> None:
-    """Insert planned deliveries whose turn has not come; delivery.ordering calls them."""
+    """Insert planned deliveries whose turn has not come; delivery.order.ordering calls them."""
     with cursor() as cur, cur.copy(COPY_WAITING) as copy:
         copy.set_types(WAITING_TYPES)
         for row in deliveries:

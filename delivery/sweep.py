@@ -16,11 +16,13 @@ import redis
 from django.conf import settings
 from django.db import transaction
 
-from delivery import endpoints, hints, ordering, store
-from delivery.breakers import Board
+from delivery import hints, store
+from delivery.health import endpoints
+from delivery.health.breakers import Board
 from delivery.ingest import UNCLAIMED_LEASE_S
-from delivery.limits import Limiter
+from delivery.limiting.limits import Limiter
 from delivery.models import DispatchLane
+from delivery.order import ordering
 from delivery.outcome import ErrorKind
 from delivery.planning import DISPATCH_DELIVERIES, HELD_LOOK_S
 from delivery.queue_order import QUEUE_PREFIX

@@ -15,7 +15,7 @@ from delivery.console.detail import pretty_event, timeline, trace_id
 from delivery.console.filters import DeliveryFilter, clean_query
 from delivery.console.paging import Cursor, capped_count, page_of
 from delivery.models import Attempt, Delivery
-from delivery.pass_over import in_line, pass_over
+from delivery.order.pass_over import in_line, pass_over
 from delivery.replay import refusal_of, replay
 from delivery.states import OPEN_STATUSES, DeliveryStatus
 

@@ -20,7 +20,7 @@ def missed_since(endpoint: Endpoint) -> datetime | None:
 
 
 def _before_disabled(endpoint: Endpoint) -> datetime | None:
-    """Index: audit_entry_chain_at. The entry of a disabling for failing says since when (delivery.endpoints)."""
+    """Index: audit_entry_chain_at. The entry of a disabling for failing says since when (delivery.health.endpoints)."""
     entries = AuditEntry.objects.filter(chain=endpoint.tenant.slug, action="endpoint.disabled")
     entry = entries.filter(target=f"endpoint:{endpoint.pk}").order_by("-at").first()
     if entry is None:

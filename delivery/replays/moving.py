@@ -8,8 +8,8 @@ from uuid import UUID
 
 from django.db import connection
 
-from delivery import ordering
 from delivery.ingest import UNCLAIMED_LEASE_S
+from delivery.order import ordering
 from delivery.planning import DISPATCH_DELIVERIES
 from delivery.replays import store
 from delivery.store import Hint, NewDispatch, insert_dispatches

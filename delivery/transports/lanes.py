@@ -56,7 +56,7 @@ SLOW_AFTER_S = 0.5
 # Idle lanes are kept for the pace they remember, up to this many.
 MAX_IDLE_LANES = 1024
 
-# How late a slot may be used, as a share of a second or of a longer spacing; delivery/limits.py counts on it.
+# How late a slot may be used, as a share of a second or of a longer spacing; delivery/limiting/limits.py counts on it.
 LATE_SHARE = 0.02
 # Slots this near to each other (2,000/s and more) are no moments that a busy process keeps: they only set the pace.
 FINE_SPACING_S = 0.0005

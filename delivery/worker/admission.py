@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from delivery.breakers import Board
-from delivery.limits import Limiter, SlotRequest, Slots
+from delivery.health.breakers import Board
+from delivery.limiting.limits import Limiter, SlotRequest, Slots
+from delivery.limiting.places import Places
 from delivery.outcome import ErrorKind, Outcome, OutcomeKind, deferred
-from delivery.places import Places
 from delivery.transports.base import Hold
 from delivery.worker.held import Held
 from subscriptions.models import EndpointState

@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from delivery import endpoints, failures, ordering, store
+from delivery import failures, store
+from delivery.health import endpoints
 from delivery.ingest import UNCLAIMED_LEASE_S
 from delivery.models import DispatchLane
+from delivery.order import ordering
 from delivery.outcome import Outcome, OutcomeKind
 from delivery.planning import DISPATCH_DELIVERIES
 from delivery.results import Verdict

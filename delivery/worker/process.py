@@ -10,9 +10,9 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from delivery.breakers import Board, HealthTally
-from delivery.limits import Limiter
-from delivery.places import Places
+from delivery.health.breakers import Board, HealthTally
+from delivery.limiting.limits import Limiter
+from delivery.limiting.places import Places
 from delivery.transports.base import Gate
 from delivery.transports.registry import make_transports
 from delivery.worker.admission import Admission

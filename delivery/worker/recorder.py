@@ -21,7 +21,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from delivery import hints, store
-from delivery.breakers import HealthTally
+from delivery.health.breakers import HealthTally
 from delivery.outcome import Outcome
 from delivery.results import judge, result_row
 from delivery.store import Hint

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from delivery import store
-from delivery.breakers import Board
-from delivery.limits import Limiter
+from delivery.health.breakers import Board
+from delivery.limiting.limits import Limiter
 from delivery.models import Breaker, BreakerState, Delivery, Dispatch
 from delivery.release import FIRST_WINDOW, MOST_WINDOW, WINDOW_GROWTH, Releaser, Window
 from subscriptions.models import EndpointState, Subscription

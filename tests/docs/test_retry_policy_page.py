@@ -12,8 +12,9 @@ from django.conf import settings
 from django.urls import resolve
 
 from config import settings as defaults
-from delivery import endpoints, release
-from delivery.breaker import BreakerPolicy, Sign, sign_of
+from delivery import release
+from delivery.health import endpoints
+from delivery.health.breaker import BreakerPolicy, Sign, sign_of
 from delivery.models import BreakerState
 from delivery.outcome import MAX_RETRY_AFTER_S, ErrorKind, Outcome, OutcomeKind, classify
 from delivery.replays.service import RATE_DEFAULT_PER_S

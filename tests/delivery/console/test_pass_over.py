@@ -6,8 +6,8 @@ from django.urls import reverse
 
 from audit.models import AuditEntry
 from delivery.models import Delivery, Dispatch, OrderedDelivery
-from delivery.order_key import order_key
-from delivery.ordering import Ordered, enqueue
+from delivery.order.order_key import order_key
+from delivery.order.ordering import Ordered, enqueue
 from delivery.states import DeliveryStatus
 from subscriptions.models import Ordering
 from tests.factories import DeliveryFactory, SubscriptionFactory, UserFactory

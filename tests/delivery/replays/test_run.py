@@ -11,10 +11,10 @@ from django.db import InternalError, connection, transaction
 from django.utils import timezone
 
 from audit.models import AuditEntry
-from delivery import ordering
 from delivery.bench.processes import Fleet
 from delivery.models import Delivery, Dispatch, OrderedDelivery, ReplayJob, ReplayState
-from delivery.order_key import order_key
+from delivery.order import ordering
+from delivery.order.order_key import order_key
 from delivery.planning import DISPATCH_DELIVERIES
 from delivery.replays import run, service
 from delivery.replays.criteria import ENDED, MISSED, Criteria, gap

@@ -11,11 +11,11 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from delivery import store
-from delivery.breakers import Board
-from delivery.limits import Limiter
+from delivery.health.breakers import Board
+from delivery.limiting.limits import Limiter
 from delivery.models import Attempt, Breaker, BreakerState, Delivery, Dispatch
-from delivery.order_key import order_key
-from delivery.ordering import Ordered, enqueue
+from delivery.order.order_key import order_key
+from delivery.order.ordering import Ordered, enqueue
 from delivery.release import Releaser
 from delivery.states import DeliveryStatus
 from delivery.store import Hint

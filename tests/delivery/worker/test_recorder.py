@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from audit.models import AuditEntry
 from delivery import store
-from delivery.breakers import Board, HealthTally
+from delivery.health.breakers import Board, HealthTally
 from delivery.models import Attempt, Delivery, DeliveryCounter, Dispatch
 from delivery.outcome import Outcome, OutcomeKind
 from delivery.states import DeliveryStatus

@@ -30,8 +30,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from delivery import ordering_store as store
-from delivery.ordering_store import Ordered, Place
+from delivery.order import ordering_store as store
+from delivery.order.ordering_store import Ordered, Place
 from delivery.outcome import ErrorKind
 from delivery.states import OPEN_STATUSES, DeliveryStatus
 from subscriptions.models import Ordering, Subscription

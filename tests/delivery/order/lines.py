@@ -8,10 +8,10 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from delivery import ordering
 from delivery.models import Delivery, OrderedDelivery
-from delivery.order_key import order_key
-from delivery.ordering import Ended, Ordered
+from delivery.order import ordering
+from delivery.order.order_key import order_key
+from delivery.order.ordering import Ended, Ordered
 from delivery.states import OPEN_STATUSES, DeliveryStatus
 from subscriptions.models import Ordering, Subscription
 from tests.factories import DeliveryFactory, SubscriptionFactory

@@ -1,4 +1,4 @@
--- Places in flight of endpoints, leased by worker processes; see delivery/places.py.
+-- Places in flight of endpoints, leased by worker processes; see delivery/limiting/places.py.
 --
 -- KEYS: a hash for each endpoint: process -> "places until", the latter in milliseconds since the epoch.
 -- ARGV: process, lease in milliseconds; then for each endpoint: its cap, how many places the process wants in all.

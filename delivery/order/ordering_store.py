@@ -1,4 +1,4 @@
-"""The SQL of delivery.ordering over its queue and the deliveries that stand in it: a named statement a function.
+"""The SQL of delivery.order.ordering over its queue and the deliveries that stand in it: a named statement a function.
 
 Each is to see what was committed before the lock was had: PostgreSQL's READ COMMITTED, a snapshot a statement.
 """
@@ -38,7 +38,7 @@ class Place(NamedTuple):
 # The array is sorted and unnest keeps its order, so two transactions take their stripes in one order. The lock's first
 # number sets it apart from other advisory locks.
 LOCK: LiteralString = """
-SELECT pg_advisory_xact_lock(hashtext('delivery.ordering'), stripe) FROM unnest(%b::integer[]) AS t (stripe)
+SELECT pg_advisory_xact_lock(hashtext('delivery.order.ordering'), stripe) FROM unnest(%b::integer[]) AS t (stripe)
 """
 # Index: ordered_delivery_head. EXISTS sees the queue as it was before this statement's own rows.
 JOIN: LiteralString = """

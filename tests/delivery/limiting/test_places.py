@@ -9,7 +9,7 @@ import redis
 from django.conf import settings
 
 from config.stack.services import Services
-from delivery.places import GRACE_S, KEY_PREFIX, LEASE_MARGIN_S, LEASE_S, Places
+from delivery.limiting.places import GRACE_S, KEY_PREFIX, LEASE_MARGIN_S, LEASE_S, Places
 from delivery.transports.base import Gate
 from tests.waiting import eventually
 
@@ -197,5 +197,5 @@ def test_cap_is_forgotten_when_nothing_came_for_long(
     """An endpoint whose cap was removed."""
     alice = new_worker()
     alice.want(endpoint_id, 3, 3)
-    monkeypatch.setattr("delivery.places.FORGET_S", 0.1)
+    monkeypatch.setattr("delivery.limiting.places.FORGET_S", 0.1)
     assert eventually(lambda: endpoint_id not in alice.gate.caps)

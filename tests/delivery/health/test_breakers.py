@@ -17,9 +17,9 @@ from pytest_django import Settings
 
 from audit.models import AuditEntry
 from audit.trail import Actor
-from delivery import breakers
-from delivery.breaker import BreakerPolicy, Health
-from delivery.breakers import Board, HealthTally, breaker_policy
+from delivery.health import breakers
+from delivery.health.breaker import BreakerPolicy, Health
+from delivery.health.breakers import Board, HealthTally, breaker_policy
 from delivery.models import Breaker, BreakerState
 from delivery.outcome import ErrorKind, Outcome, OutcomeKind, deferred
 from subscriptions.models import Endpoint

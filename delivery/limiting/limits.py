@@ -21,7 +21,7 @@ from math import floor
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from delivery.redis_script import AWAY_S, RedisScript
+from delivery.limiting.redis_script import AWAY_S, RedisScript
 
 # Slots are given out to this far ahead: long enough that whoever asks again has them without a gap, short enough that
 # little is lost with a process.

@@ -11,9 +11,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.trail import Actor, record
-from delivery import hints, ordering, store
+from delivery import hints, store
 from delivery.ingest import UNCLAIMED_LEASE_S
 from delivery.models import Delivery, DispatchLane, OrderedDelivery
+from delivery.order import ordering
 from delivery.states import DeliveryStatus
 from delivery.store import NewDispatch
 

@@ -10,9 +10,9 @@ import pytest
 from django.conf import settings
 
 from delivery.addresses import AddressPolicy
-from delivery.limits import Limiter, SlotRequest
+from delivery.limiting.limits import Limiter, SlotRequest
+from delivery.limiting.places import Places
 from delivery.outcome import ErrorKind, Outcome
-from delivery.places import Places
 from delivery.transports.base import Gate, Message
 from delivery.transports.webhook import CurlOptions, WebhookTransport
 from tests.fakes.counting import CountingReceiver, most_in

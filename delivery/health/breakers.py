@@ -21,8 +21,8 @@ from django.db import Error, connection, transaction
 from django.utils import timezone
 
 from audit.trail import Actor, record
-from delivery import breaker, breaker_store
-from delivery.breaker import BreakerPolicy, Health, Observation, Sign, hold_of, sign_of
+from delivery.health import breaker, breaker_store
+from delivery.health.breaker import BreakerPolicy, Health, Observation, Sign, hold_of, sign_of
 from delivery.models import BreakerState
 from delivery.outcome import Outcome, OutcomeKind
 from delivery.transports.base import Hold

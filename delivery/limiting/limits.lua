@@ -1,5 +1,5 @@
 -- Slots for requests under an endpoint's and a tenant's rate limit. All times are microseconds.
--- The numbers and their meaning: delivery/limits.py.
+-- The numbers and their meaning: delivery/limiting/limits.py.
 --
 -- KEYS: for each request the endpoint's key and the tenant's key.
 -- ARGV: now (-1: the server's clock), horizon, lead, 1 to take or 0 to ask only, buckets a window; then for each request:

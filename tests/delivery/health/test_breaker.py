@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from delivery import breaker
-from delivery.breaker import BreakerPolicy, Health, Observation, Sign, observe, probe_is_due, sign_of
+from delivery.health import breaker
+from delivery.health.breaker import BreakerPolicy, Health, Observation, Sign, observe, probe_is_due, sign_of
 from delivery.models import BreakerState
 from delivery.outcome import MAX_RETRY_AFTER_S, ErrorKind, Outcome, OutcomeKind, classify
 

@@ -13,9 +13,10 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from audit.trail import Actor, record
-from delivery import alerts, breaker_store, endpoint_events
-from delivery.breaker import Health
-from delivery.endpoint_events import DISABLED_TYPE, FAILING_TYPE, About
+from delivery import alerts
+from delivery.health import breaker_store, endpoint_events
+from delivery.health.breaker import Health
+from delivery.health.endpoint_events import DISABLED_TYPE, FAILING_TYPE, About
 from delivery.models import Alert, AlertSeverity, Breaker, BreakerState
 from eventcenter.envelope import Envelope
 from eventcenter.publishing import keep

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import orjson
 
-from delivery.breaker import Health
+from delivery.health.breaker import Health
 from eventcenter.envelope import Envelope, timestamp_text
 
 FAILING_TYPE = "endpoint.failing"

@@ -9,14 +9,14 @@ from operator import attrgetter
 from typing import Any, LiteralString
 from uuid import UUID
 
-from delivery.breaker import Health
+from delivery.health.breaker import Health
 from eventcenter.store import columns_of, execute, rows
 
 _FIELDS = tuple(field.name for field in fields(Health))
 _VALUES = attrgetter(*_FIELDS)
 COLUMNS: LiteralString = ", ".join(_FIELDS)
 _ASSIGNMENTS: LiteralString = ", ".join(f"{name} = t.{name}" for name in _FIELDS)
-# A scan: the table has a row only for endpoints that failed within about a day (delivery.endpoints.watch deletes others).
+# A scan: the table has a row only for endpoints that failed within about a day (delivery.health.endpoints.watch deletes others).
 MATTERING: LiteralString = f"""
 SELECT endpoint_id, {COLUMNS} FROM delivery_breaker
 WHERE state <> 'closed' OR failing_since IS NOT NULL OR openings > 0 OR hold_until > %s OR window_at > %s
@@ -41,7 +41,7 @@ FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::boolean[], %b::timestamptz
     AS t (endpoint_id, {COLUMNS})
 WHERE b.endpoint_id = t.endpoint_id
 """
-# Index: primary key. Says the same as delivery.breaker.probe_is_due and probing; of all processes one wins.
+# Index: primary key. Says the same as delivery.health.breaker.probe_is_due and probing; of all processes one wins.
 CLAIM_PROBE: LiteralString = """
 UPDATE delivery_breaker SET state = 'half_open', next_probe_at = NULL, probe_delivery_id = %s, probe_until = %s,
     updated_at = now()
@@ -55,7 +55,7 @@ def _healths(found: Sequence[tuple[Any, ...]]) -> dict[int, Health]:
 
 
 def mattering(now: datetime, windows: timedelta) -> dict[int, Health]:
-    """By endpoint, those that delivery.breaker.matters finds worth knowing; `windows`: the length of two."""
+    """By endpoint, those that delivery.health.breaker.matters finds worth knowing; `windows`: the length of two."""
     return _healths(rows(MATTERING, [now, now - windows]))
 
 

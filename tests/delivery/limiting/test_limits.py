@@ -10,8 +10,8 @@ import redis
 from django.conf import settings
 
 from config.stack.services import Services
-from delivery.limits import KEY_PREFIX, LEAD_S, RESERVE_HORIZON_S, SECOND_AS, Limiter, SlotRequest, Slots
-from delivery.redis_script import AWAY_S
+from delivery.limiting.limits import KEY_PREFIX, LEAD_S, RESERVE_HORIZON_S, SECOND_AS, Limiter, SlotRequest, Slots
+from delivery.limiting.redis_script import AWAY_S
 from tests.fakes.counting import most_in
 from tests.waiting import eventually
 

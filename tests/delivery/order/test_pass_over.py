@@ -7,10 +7,10 @@ import pytest
 from audit.models import AuditEntry
 from audit.trail import Actor
 from delivery.models import Delivery, Dispatch
-from delivery.pass_over import pass_over
+from delivery.order.pass_over import pass_over
 from delivery.states import DeliveryStatus
 from eventcenter.ids import new_id
-from tests.delivery.lines import die, end, in_line, ordered_subscription, parked, plan, reopen
+from tests.delivery.order.lines import die, end, in_line, ordered_subscription, parked, plan, reopen
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_queues")]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import cast
 from uuid import uuid4
 
-from delivery.redis_script import RedisScript
+from delivery.limiting.redis_script import RedisScript
 from delivery.transports.base import Gate
 
 logger = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from audit.trail import Actor
 from delivery.models import Delivery, OrderedDelivery
-from delivery.pass_over import pass_over
+from delivery.order.pass_over import pass_over
 from delivery.states import DeliveryStatus
 from subscriptions.models import Ordering, Subscription
-from tests.delivery.lines import die, end, in_line, ordered_subscription, parked, plan, reopen, wake
+from tests.delivery.order.lines import die, end, in_line, ordered_subscription, parked, plan, reopen, wake
 
 KEYS = ("a", "b")
 PICK = st.integers(0, 5)

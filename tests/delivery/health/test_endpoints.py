@@ -16,8 +16,8 @@ from pytest_django import Settings
 
 from audit.models import AuditEntry
 from audit.trail import Actor
-from delivery.breaker import Health
-from delivery.endpoints import GONE_REASON, disable_gone, disabled_key, failing_key, next_step, watch
+from delivery.health.breaker import Health
+from delivery.health.endpoints import GONE_REASON, disable_gone, disabled_key, failing_key, next_step, watch
 from delivery.models import Alert, Breaker
 from eventcenter.envelope import Envelope, parse_structured
 from eventcenter.models import OutboxMessage

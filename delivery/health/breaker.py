@@ -1,7 +1,7 @@
 """The circuit breaker of one endpoint, pure: from what was known and what was seen to what is known now.
 
 `now` and the dice are arguments, nothing is changed in place. `Health` has the fields of a Breaker row; who reads and
-writes the row, and how one of many processes wins a probe, is delivery.breakers.
+writes the row, and how one of many processes wins a probe, is delivery.health.breakers.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def sign_of(outcome: Outcome) -> Sign:
     """A 4xx about the one message (400, 413, 422 …) is a refusal: opening the breaker for it would keep good events from
     a receiver that works. It does count as "did not take anything" towards auto-disable. 401, 403, 404 and their kin,
     redirects, 5xx and everything below HTTP are the endpoint's failures: while the breaker holds them, mending the
-    endpoint saves every delivery. 410 is for delivery.endpoints."""
+    endpoint saves every delivery. 410 is for delivery.health.endpoints."""
     if outcome.kind is OutcomeKind.DELIVERED:
         return Sign.SUCCESS
     if outcome.kind not in (OutcomeKind.FAILED, OutcomeKind.THROTTLED) or outcome.error_kind in NOT_THE_RECEIVERS:

@@ -11,10 +11,10 @@ import pytest
 from django.db import connection, transaction
 
 from delivery.models import Delivery
-from delivery.order_key import order_key
-from delivery.ordering_store import STRIPES
+from delivery.order.order_key import order_key
+from delivery.order.ordering_store import STRIPES
 from subscriptions.models import Subscription
-from tests.delivery.lines import end, in_line, ingest, ordered_subscription, parked, plan, unplanned
+from tests.delivery.order.lines import end, in_line, ingest, ordered_subscription, parked, plan, unplanned
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)

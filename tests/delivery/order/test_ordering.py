@@ -9,11 +9,11 @@ import pytest
 from django.utils import timezone
 
 from delivery.models import Delivery
-from delivery.order_key import order_key
-from delivery.ordering_store import STRIPES
+from delivery.order.order_key import order_key
+from delivery.order.ordering_store import STRIPES
 from delivery.states import DeliveryStatus
 from subscriptions.models import Ordering, Subscription
-from tests.delivery.lines import die, end, in_line, ordered_subscription, parked, plan, reopen, wake
+from tests.delivery.order.lines import die, end, in_line, ordered_subscription, parked, plan, reopen, wake
 from tests.factories import DeliveryFactory
 
 pytestmark = pytest.mark.django_db
@@ -259,7 +259,7 @@ def test_head_that_is_parked_is_let_go_when_the_sweep_looks(subscription: Subscr
 def test_every_line_is_seen_when_there_are_more_than_one_pass_looks_at(
     subscription: Subscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("delivery.ordering.WAKE_KEYS_MOST", 3)
+    monkeypatch.setattr("delivery.order.ordering.WAKE_KEYS_MOST", 3)
     heads = plan(subscription, *"abcdefgh")
     Delivery.objects.filter(pk__in=ids(*heads)).update(held_reason="ordering")
 

@@ -1,0 +1,1 @@
+"""Ordered subscriptions: one delivery at a time of each partition key."""
