@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 EVA = Actor("user:eva")
 LIMIT = timedelta(days=5)
-SCHEMAS = SchemaSet(load_schemas(Path(__file__).parents[2] / "config" / "events" / "schemas"))
+SCHEMAS = SchemaSet(load_schemas(Path(__file__).parents[3] / "config" / "events" / "schemas"))
 
 
 def failing(endpoint: Endpoint, percent: float, now: datetime = NOW, **values: Any) -> Breaker:
