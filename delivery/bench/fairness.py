@@ -1,7 +1,8 @@
-"""What one tenant's flood does to another tenant's fresh events, in two cases:
+"""What one tenant's flood does to another tenant's fresh events, in three cases:
 
 a backlog: many deliveries of one tenant were planned before any worker ran, and are being worked off;
-a slow endpoint: one of another tenant's endpoints takes 10 s for each answer, and new events for it keep coming.
+a slow endpoint: one of another tenant's endpoints takes 10 s for each answer, and new events for it keep coming;
+a recovery: an endpoint with ten thousand waiting deliveries answers again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 import requests  # noqa: TID251 - asks our own sinks for their counts
 
-from delivery.bench.processes import Fleet
+from delivery.bench.processes import Fleet, free_port
 from delivery.bench.run import Tell, make_tenant, prepare, publish
 from delivery.models import Delivery
 from delivery.states import DeliveryStatus
@@ -28,7 +29,11 @@ SLOW_ANSWER_MS = 10_000.0
 PLANNED_WITHIN_S = 120.0
 ARRIVED_WITHIN_S = 30.0
 POLL_S = 0.2
-WARM_UP_EVENTS = 100
+OUTAGE_EVENTS = 10_000
+OUTAGE_HELD_WITHIN_S = 60.0
+PROBED_WITHIN_S = 120.0
+RECOVERY_S = 8.0
+RAMP_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +55,16 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True)
 class Result:
+    """`ramp`: what the recovered endpoint had received, every RAMP_EVERY_S from its first answer on."""
+
     backlog: Fresh
     slow_endpoint: Fresh
+    recovery: Fresh
+    ramp: tuple[int, ...] = ()
 
     @property
     def is_fair(self) -> bool:
-        return self.backlog.is_fair and self.slow_endpoint.is_fair
+        return self.backlog.is_fair and self.slow_endpoint.is_fair and self.recovery.is_fair
 
 
 class Fairness:
@@ -68,6 +77,8 @@ class Fairness:
         self.tell = tell
         name = fleet.env["BENCH_TENANT"]
         self.flooding, self.fresh, self.slow = f"{name}-flood", f"{name}-fresh", f"{name}-slow"
+        self.down, self.down_port = f"{name}-down", free_port()
+        make_tenant(self.down, f"http://127.0.0.1:{self.down_port}/hook", 1)
         self.fresh_sink = fleet.start_sink("sink-fresh")
         flood_sink = fleet.start_sink("sink-flood")
         slow_sink = fleet.start_sink("sink-slow", delay_ms=SLOW_ANSWER_MS)
@@ -86,7 +97,9 @@ class Fairness:
         _until(lambda: not self._open(self.flooding), PLANNED_WITHIN_S, "the backlog is not worked off")
         slow = self._beside_slow_endpoint()
         self.tell(f"  {slow}")
-        return Result(backlog, slow)
+        recovery, ramp = self._beside_recovery()
+        self.tell(f"  {recovery}")
+        return Result(backlog, slow, recovery, ramp)
 
     def _plan_backlog(self) -> None:
         self.tell(f"fairness: {self.waiting} deliveries of one tenant are planned before the workers start")
@@ -103,18 +116,39 @@ class Fairness:
         stream.join()
         return measured
 
+    def _beside_recovery(self) -> tuple[Fresh, tuple[int, ...]]:
+        self.tell(f"fairness: nobody answers for {OUTAGE_EVENTS} deliveries, then somebody does")
+        publish(prepare(self.down, OUTAGE_EVENTS), rate=0)
+        held = Delivery.objects.filter(tenant__slug=self.down).exclude(held_reason="")
+        _until(lambda: held.count() >= OUTAGE_EVENTS * 0.9, OUTAGE_HELD_WITHIN_S, "the breaker does not hold them")
+        sink = self.fleet.start_sink("sink-down", port=self.down_port)
+        _until(lambda: self._received(sink), PROBED_WITHIN_S, "the breaker does not probe")
+        ramp: list[int] = []
+        watching = threading.Thread(target=self._watch_ramp, args=(sink, ramp), daemon=True)
+        watching.start()
+        measured = self._measure(self.down, RECOVERY_S)
+        watching.join()
+        return measured, tuple(ramp)
+
+    def _watch_ramp(self, sink: str, ramp: list[int]) -> None:
+        started = time.monotonic()
+        for number in range(int(RECOVERY_S / RAMP_EVERY_S)):
+            time.sleep(max(started + number * RAMP_EVERY_S - time.monotonic(), 0))
+            ramp.append(self._received(sink))
+
     def _measure(self, other: str, seconds: float) -> Fresh:
         requests.post(f"{self.fresh_sink}/reset", timeout=5)
         sent = publish(prepare(self.fresh, int(FRESH_PER_S * seconds)), FRESH_PER_S)
         others_waiting = self._open(other)
         ends_at = time.monotonic() + ARRIVED_WITHIN_S
-        while self._received() < sent and time.monotonic() < ends_at:
+        while self._received(self.fresh_sink) < sent and time.monotonic() < ends_at:
             time.sleep(POLL_S)
         stats = requests.get(f"{self.fresh_sink}/stats", timeout=30).json()
         return Fresh(sent, int(stats["unique"]), stats["latency_ms"], others_waiting)
 
-    def _received(self) -> int:
-        return int(requests.get(f"{self.fresh_sink}/count", timeout=30).json()["unique"])
+    @staticmethod
+    def _received(sink: str) -> int:
+        return int(requests.get(f"{sink}/count", timeout=30).json()["unique"])
 
     @staticmethod
     def _open(tenant: str) -> int:
@@ -138,14 +172,21 @@ def as_json(result: Result) -> dict[str, object]:
         "fresh_p99_ms_most": FRESH_P99_MOST_MS,
         "backlog": asdict(result.backlog),
         "slow_endpoint": asdict(result.slow_endpoint),
+        "recovery": asdict(result.recovery),
+        "ramp": list(result.ramp),
     }
 
 
 def as_text(result: Result) -> str:
-    rows = {"beside a backlog": result.backlog, "beside a slow endpoint": result.slow_endpoint}
+    rows = {
+        "beside a backlog": result.backlog,
+        "beside a slow endpoint": result.slow_endpoint,
+        "beside a recovery": result.recovery,
+    }
     lines = ["", "fresh events of another tenant, publish → received, ms"]
     for words, fresh in rows.items():
         times = "  ".join(f"{name} {value:.1f}" for name, value in fresh.latency_ms.items())
         lines.append(f"{words:<24} {times}   ({fresh.received} of {fresh.sent}; {fresh.others_waiting} others waiting)")
+    lines.append(f"the recovered endpoint had received, every {RAMP_EVERY_S:g} s: {' '.join(map(str, result.ramp))}")
     lines.append("fair" if result.is_fair else f"NOT FAIR: p99 must be at most {FRESH_P99_MOST_MS:g} ms, none missing")
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -97,9 +98,9 @@ class Fleet:
             told: dict[str, Any] = json.loads(said.readline())
             return told
 
-    def start_sink(self, name: str = "sink", delay_ms: float = 0) -> str:
-        """Returns its base URL."""
-        argv = [sys.executable, "-m", "delivery.bench.sink", "--port", "0", "--delay-ms", str(delay_ms)]
+    def start_sink(self, name: str = "sink", delay_ms: float = 0, port: int = 0) -> str:
+        """Returns its base URL. `port` 0: a free one."""
+        argv = [sys.executable, "-m", "delivery.bench.sink", "--port", str(port), "--delay-ms", str(delay_ms)]
         return f"http://127.0.0.1:{self.start_told(name, argv)['port']}"
 
     def start_web(self, port: int) -> Part:
@@ -155,3 +156,8 @@ def _cpu_of(pid: int, with_children: bool = True) -> float:
             continue
         used += float(times.user + times.system)
     return used
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

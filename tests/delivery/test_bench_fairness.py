@@ -18,13 +18,20 @@ SILENT = Fresh(600, 0, {}, 70_000)
 
 
 @pytest.mark.parametrize(
-    ("backlog", "slow", "is_fair"),
-    [(FAIR, FAIR, True), (LATE, FAIR, False), (FAIR, LATE, False), (MISSING, FAIR, False), (FAIR, SILENT, False)],
+    ("backlog", "slow", "recovery", "is_fair"),
+    [
+        (FAIR, FAIR, FAIR, True),
+        (LATE, FAIR, FAIR, False),
+        (FAIR, LATE, FAIR, False),
+        (FAIR, FAIR, LATE, False),
+        (MISSING, FAIR, FAIR, False),
+        (FAIR, SILENT, FAIR, False),
+    ],
 )
-def test_result_is_fair_when_nothing_is_missing_or_late_in_either_case(
-    backlog: Fresh, slow: Fresh, is_fair: bool
+def test_result_is_fair_when_nothing_is_missing_or_late_in_any_case(
+    backlog: Fresh, slow: Fresh, recovery: Fresh, is_fair: bool
 ) -> None:
-    result = Result(backlog, slow)
+    result = Result(backlog, slow, recovery)
     assert as_json(result)["fair"] is is_fair
     assert ("NOT FAIR" in as_text(result)) is not is_fair
 

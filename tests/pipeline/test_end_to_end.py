@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -14,7 +13,7 @@ from standardwebhooks.webhooks import Webhook
 
 from config.stack.services import Services
 from delivery.bench.events import release_data, release_events
-from delivery.bench.processes import Fleet
+from delivery.bench.processes import Fleet, free_port
 from delivery.models import Delivery
 from delivery.states import DeliveryStatus
 from eventcenter.bus import kafka_config
@@ -67,11 +66,6 @@ class Publisher:
             "webhook-signature": Webhook(self.secret).sign(msg_id, now, body),
         }
         return requests.post(self.url, data=body, headers=headers, timeout=10)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def is_up(url: str) -> bool:
