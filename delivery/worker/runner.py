@@ -112,7 +112,7 @@ class Runner:
             outcome = deferred(ErrorKind.UNSIGNED, str(error), UNKNOWN_HOLD_S)
         except TemplateError as error:
             outcome = Outcome(OutcomeKind.PERMANENT, error_kind=ErrorKind.TEMPLATE, error=str(error))
-        except Exception:
+        except Exception:  # whatever one delivery holds, the rest of its batch goes on
             logger.exception("runner.message_fault", extra={"delivery_id": str(loaded.id)})
             outcome = _FAULT
         self._recorder.put(held, outcome)
