@@ -5,7 +5,7 @@ from django.views.generic import RedirectView
 
 from delivery.console.feed import FeedList
 from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
-from delivery.console.test_send import EndpointTestSend
+from delivery.console.sample_send import EndpointTestSend
 from delivery.console.views import DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
 
 urlpatterns = [

@@ -16,7 +16,7 @@ from audit.models import AuditEntry
 from audit.trail import Actor
 from delivery.models import Attempt, Delivery
 from delivery.outcome import ErrorKind, OutcomeKind
-from delivery.test_send import CannotSendError, sample_event, sample_types, send_test
+from delivery.sample_send import CannotSendError, sample_event, sample_types, send_test
 from eventcenter.envelope import parse_structured
 from eventcenter.models import Event, EventType
 from eventcenter.registry import schemas

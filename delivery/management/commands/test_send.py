@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.trail import Actor
-from delivery.test_send import DEFAULT_TYPE, CannotSendError, send_test
+from delivery.sample_send import DEFAULT_TYPE, CannotSendError, send_test
 from subscriptions.models import Endpoint
 
 ACTOR = Actor("system:test_send")

@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, render
 
 from audit.audited_admin import actor_of
 from delivery.console.access import ConsoleView
-from delivery.test_send import DEFAULT_TYPE, CannotSendError, sample_types, send_test
+from delivery.sample_send import DEFAULT_TYPE, CannotSendError, sample_types, send_test
 from subscriptions.channels.registry import destination_of
 from subscriptions.models import Endpoint
 
