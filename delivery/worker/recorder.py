@@ -72,6 +72,10 @@ class Recorder:
         if not batch.remaining:
             self._queue.put(batch)
 
+    def abandon(self, batch: Batch) -> None:
+        """Renew its lease no longer. Results of it that come before somebody else takes it over still count."""
+        self._leave([batch])
+
     def put(self, held: Held, outcome: Outcome) -> None:
         self._queue.put((held, outcome))
 

@@ -48,7 +48,11 @@ class Runner:
         loaded = store.load(claimed)
         batch = Batch(dispatch_id, token + 1, len(loaded))
         self._recorder.track(batch)
-        self._send(batch, loaded, _settings_for(loaded))
+        try:
+            self._send(batch, loaded, _settings_for(loaded))
+        except BaseException:  # its lease must run out, or nobody would ever see to what is left of it
+            self._recorder.abandon(batch)
+            raise
         return len(loaded)
 
     def close(self, deadline_s: float) -> None:

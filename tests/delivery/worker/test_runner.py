@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import orjson
@@ -10,16 +10,18 @@ from pytest_django import Settings
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from audit.models import AuditEntry
+from delivery import store
 from delivery.models import Attempt, Delivery, DeliveryCounter, Dispatch
 from delivery.planning import HELD_LOOK_S
 from delivery.replay import replay
 from delivery.states import DeliveryStatus
+from delivery.transports.base import Message, Record
 from eventcenter.models import Event
 from subscriptions.models import Endpoint, EndpointSecret, EndpointState, Subscription, Tenant
 from subscriptions.routing import delivery_settings
 from subscriptions.services import seal_headers
 from tests.delivery.test_replay import ACTOR
-from tests.delivery.worker.desk import Desk, Make, dispatch, ended, stuck
+from tests.delivery.worker.desk import Desk, Make, dispatch, ended, stuck, sweep_takes
 from tests.factories import EndpointSecretFactory
 from tests.fakes.receiver import Answer, CloseSilently, Received, Receiver, redirect
 from tests.waiting import eventually
@@ -392,3 +394,31 @@ def test_the_others_go_out_when_one_endpoint_cannot_be_served(
     assert Attempt.objects.get(delivery=broken).error_kind == "internal"
     assert not receiver.requests_to("/broken")
     assert not stuck()
+
+
+class Faulty:
+    """A transport with a bug."""
+
+    def send(self, messages: Sequence[Message], record: Record) -> None:
+        raise RuntimeError("a bug")
+
+    def close(self, deadline_s: float) -> None: ...
+
+
+def test_dispatch_is_another_workers_when_this_one_had_a_fault(
+    new_desk: Callable[[], Desk], make: Make, receiver: Receiver
+) -> None:
+    first, second = new_desk(), new_desk()
+    first.runner._transports = {"webhook": Faulty()}
+    delivery = make()
+    hint = dispatch([delivery])
+    with pytest.raises(RuntimeError, match="a bug"):
+        first.run(hint)
+    renewed = store.renew([(hint.dispatch_id, hint.token + 1)], 25)
+    assert renewed, "it is still held, but"
+    assert first.recorder._open == set(), "nobody renews it"
+    second.run(sweep_takes(hint.dispatch_id))
+    ended(hint)
+    delivery.refresh_from_db()
+    assert delivery.state is DeliveryStatus.DELIVERED
+    assert len(receiver.requests) == 1
