@@ -124,7 +124,8 @@ class ApacheKafka(Kafka):
 
     def _format(self, properties: Path) -> None:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        argv = _java("kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(properties))
+        # With "=": an id may begin with "-", and would be taken for an option.
+        argv = _java("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--config", str(properties))
         done = subprocess.run(argv, env=dict(plain_environment()), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise StackError(f"{self.name} could not format its storage:\n{done.stdout}{done.stderr}")
