@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from django.db import Error
 
+from eventcenter import row_security
 from eventcenter.models import ConfigRevision
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,9 @@ class Followed(Generic[T]):
             # Read the revision first: a change between the two reads is then seen at the next check.
             revision = ConfigRevision.objects.values_list("revision", flat=True).first() or 0
             if revision != self._revision or time.monotonic() - self._loaded_at >= RELOAD_EVERY_S:
-                self._value, self._revision = self._load(), revision
+                with row_security.unscoped():  # it is every request's, whichever is the first to need it
+                    self._value = self._load()
+                self._revision = revision
                 self._loaded_at = time.monotonic()
         except Error:
             if self._value is None:

@@ -9,7 +9,24 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
+from eventcenter.access.models import ApiKey, Membership
 from eventcenter.ids import new_id
+
+__all__ = [
+    "ApiKey",
+    "ConfigRevision",
+    "ConsumerOffset",
+    "Event",
+    "EventType",
+    "Heartbeat",
+    "IdempotencyKey",
+    "IngestCounter",
+    "Membership",
+    "OutboxMessage",
+    "PublishKey",
+    "RejectReason",
+    "RejectedEvent",
+]
 
 
 class EventType(models.Model):

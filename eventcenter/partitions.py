@@ -18,6 +18,7 @@ from psycopg import sql
 
 from eventcenter.ids import id_floor
 from eventcenter.models import IdempotencyKey
+from eventcenter.row_security import WEB_ROLE
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ def _make_day(table: str, day: date, report: Report) -> None:
         "key": sql.Identifier(PARTITION_KEY.get(table, "id")),
         "low": sql.Literal(str(id_floor(_day_start(day)))),
         "high": sql.Literal(str(id_floor(_day_start(day + timedelta(days=1))))),
+        "web_role": sql.Identifier(WEB_ROLE),
         "fillfactor": sql.Literal(FILLFACTOR.get(table, 100)),
     }
     with transaction.atomic(), connection.cursor() as cursor:
@@ -104,6 +106,7 @@ def _make_day(table: str, day: date, report: Report) -> None:
         cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         for statement in (
             "CREATE TABLE {part} (LIKE {table} INCLUDING ALL) WITH (fillfactor = {fillfactor})",
+            "REVOKE ALL ON {part} FROM {web_role}",  # reached through its table alone, whose policy holds
             "LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE",
         ):
             cursor.execute(sql.SQL(statement).format(**names).as_string(cursor.connection))

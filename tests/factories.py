@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,12 +17,14 @@ from factory.django import DjangoModelFactory
 
 from delivery.models import Attempt, Delivery
 from delivery.states import DeliveryStatus
+from eventcenter.access.roles import KEY_SCOPES, Role
 from eventcenter.crypto import seal
 from eventcenter.ids import derived_id, id_floor, new_id
-from eventcenter.models import Event, PublishKey, RejectedEvent, RejectReason
+from eventcenter.models import ApiKey, Event, Membership, PublishKey, RejectedEvent, RejectReason
 from eventcenter.standardwebhooks import generate_secret
 from subscriptions.models import Endpoint, EndpointSecret, Subscription, Tenant
 
+EVERYWHERE = ((None, Role.OPERATOR), (None, Role.TENANT_ADMIN))  # what a member of staff is by default
 PASSWORD = "correct horse battery staple"
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
@@ -44,9 +48,34 @@ class UserFactory(DjangoModelFactory[User]):
     password = factory.django.Password(PASSWORD)
     is_staff = True
 
+    @factory.post_generation
+    def roles(self: User, create: bool, given: Sequence[tuple[Tenant | None, Role]] | None, **kwargs: object) -> None:
+        """(tenant, role) pairs; a tenant of None is the whole platform."""
+        for tenant, role in EVERYWHERE if given is None else given:
+            Membership.objects.create(user=self, tenant=tenant, role=role)
+
 
 class SuperuserFactory(UserFactory):
     is_superuser = True
+
+
+class ApiKeyFactory(DjangoModelFactory[ApiKey]):
+    """`secret`: the part of which the digest is kept; `text_of(key)` is what a program sends."""
+
+    class Meta:
+        model = ApiKey
+        exclude = ("secret",)
+
+    secret = "a-secret-that-only-tests-know"
+    key_id = factory.Sequence(lambda n: f"ak_test{n}")
+    tenant = factory.SubFactory("tests.factories.TenantFactory")
+    name = "Dashboard"
+    digest = factory.LazyAttribute(lambda made: hashlib.sha256(made.secret.encode()).digest())
+    scopes = factory.LazyFunction(lambda: list(KEY_SCOPES))
+
+
+def text_of(key: ApiKey) -> str:
+    return f"{key.key_id}.{ApiKeyFactory.secret}"
 
 
 class TenantFactory(DjangoModelFactory[Tenant]):

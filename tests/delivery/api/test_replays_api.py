@@ -243,7 +243,7 @@ def test_session_needs_staff_and_the_csrf_token() -> None:
 def test_list_is_newest_first_and_goes_on(staff: Caller, django_assert_num_queries: Any) -> None:
     row = many_dead(1)[0]
     jobs = [service.draft(Criteria(tenant_id=row.tenant_id), ACTOR) for _ in range(52)]
-    with django_assert_num_queries(4):  # session, user; jobs with their tenants; the tenants' names
+    with django_assert_num_queries(5):  # session, user, roles; jobs with their tenants; the tenants' names
         page = staff.get().json()
     assert [item["id"] for item in page["items"]] == [str(job.pk) for job in reversed(jobs[2:])]
     older = staff.get(f"?before={page['next']}").json()

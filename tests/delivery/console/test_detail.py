@@ -17,7 +17,7 @@ from tests.factories import TRACE_ID, AttemptFactory, DeliveryFactory, UserFacto
 
 pytestmark = pytest.mark.django_db
 # session, user, delivery with its relations, attempts
-PAGE_QUERIES = 5
+PAGE_QUERIES = 6
 
 
 @pytest.fixture

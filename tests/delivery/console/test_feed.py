@@ -17,8 +17,8 @@ from tests.factories import EndpointFactory, UserFactory, event_id_at
 pytestmark = pytest.mark.django_db
 URL = "/console/feed"
 LIVE = {"HX-Request": "true", "HX-Target": "live"}
-PAGE_QUERIES = 4  # session, user; rows; tenants
-POLL_QUERIES = 3  # session, user; rows
+PAGE_QUERIES = 5  # session, user, roles; rows; tenants
+POLL_QUERIES = 4  # session, user, roles; rows
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ pytestmark = pytest.mark.django_db
 URL = "/console/deliveries"
 NOW = datetime.now(tz=UTC)
 LIVE = {"HX-Request": "true", "HX-Target": "live"}
-PAGE_QUERIES = 7  # session, user; count, rows; the choices: tenants, endpoints, subscriptions
-POLL_QUERIES = 4  # session, user; count, rows
+PAGE_QUERIES = 8  # session, user, roles; count, rows; the choices: tenants, endpoints, subscriptions
+POLL_QUERIES = 5  # session, user, roles; count, rows
 FILTER_QUERIES = 2  # a tenant and a subscriber each ask for their own row
 
 
