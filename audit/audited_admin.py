@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 
@@ -82,7 +82,10 @@ class ReadOnlyAdmin(ModelAdmin[M]):
 
 
 def _plain(value: object) -> object:
-    """Fit for JSON: plain values stay, a row is its key as in the form's own initial value, others are text."""
+    """Fit for JSON: plain values stay, a row is its key as in the form's own initial value, several are their names, others
+    are text."""
     if isinstance(value, Model):
         return value.pk
+    if isinstance(value, QuerySet) or (isinstance(value, list) and any(isinstance(one, Model) for one in value)):
+        return sorted(str(one) for one in value)
     return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)

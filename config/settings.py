@@ -40,12 +40,12 @@ INSTALLED_APPS = [
     "django_filters",
     "django_htmx",
     "django_prometheus",
-    "waffle",
     "csp",
     "audit",
     "eventcenter",
     "subscriptions",
     "delivery",
+    "waffle",  # after eventcenter, whose waffle_flag command goes before its own
 ]
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
@@ -126,6 +126,18 @@ ENDPOINT_DISABLE_AFTER_HOURS = env.integer("ENDPOINT_DISABLE_AFTER_HOURS", 120, 
 # Kafka clusters that endpoints may name; tenants name no hosts. "bus" is the one above.
 KAFKA_CHANNEL_CLUSTERS = env.clusters("KAFKA_CHANNEL_CLUSTERS", {"bus": KAFKA_BOOTSTRAP_SERVERS})
 PAGERDUTY_EVENTS_URL = env.url("PAGERDUTY_EVENTS_URL", "", ("https", "http"))
+
+# --- Feature flags: read by eventcenter.flags --------------------------------------------------------------------------
+WAFFLE_FLAG_MODEL = "eventcenter.FeatureFlag"
+# waffle's own tables would stand empty, and its flag table hold on to users that its model, swapped out, knows nothing of.
+MIGRATION_MODULES = {"waffle": None}
+WAFFLE_ENABLE_ADMIN_PAGES = False
+# What asks waffle itself sees a change at once too: its cache is of one process, and would hold a flag for minutes.
+WAFFLE_CACHE_NAME = "none"
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "none": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
+}
 
 # --- Retention, in days; see eventcenter/partitions.py ----------------------------------------------------------------
 RETENTION_DAYS = {

@@ -5,6 +5,7 @@ import json
 from typing import ClassVar
 
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -12,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from audit.audited_admin import AuditedAdmin, ReadOnlyAdmin
 from eventcenter.ids import id_time
-from eventcenter.models import EventType, PublishKey, RejectedEvent
+from eventcenter.models import EventType, FeatureFlag, PublishKey, RejectedEvent
 from eventcenter.publish_keys import seal_new_secret
 
 SHOWN_BYTES = 16_384
@@ -49,6 +50,33 @@ class PublishKeyAdmin(AuditedAdmin[PublishKey]):
         if secret:
             text = "The secret of {} is {} — copy it now, it is not shown again."
             messages.warning(request, format_html(text, obj.key_id, secret))
+
+
+@admin.register(FeatureFlag)
+class FeatureFlagAdmin(AuditedAdmin[FeatureFlag]):
+    """The flags are those of eventcenter.flags: none is added here."""
+
+    noun = "feature_flag"
+    audit_values = ("everyone", "tenants")
+    list_display = ("name", "everyone", "tenant_names", "note", "modified")
+    list_filter = ("everyone",)
+    search_fields = ("name", "note", "tenants__slug")
+    readonly_fields = ("name", "modified")
+    autocomplete_fields = ("tenants",)
+    fields: ClassVar = ("name", "everyone", "tenants", "note", "modified")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[FeatureFlag]:
+        return super().get_queryset(request).prefetch_related("tenants")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def audit_target(self, obj: FeatureFlag) -> str:
+        return f"feature_flag:{obj.name}"
+
+    @admin.display(description="Tenants")
+    def tenant_names(self, flag: FeatureFlag) -> str:
+        return ", ".join(str(tenant) for tenant in flag.tenants.all())
 
 
 @admin.register(EventType)

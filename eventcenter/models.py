@@ -8,6 +8,8 @@ from typing import ClassVar
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
+from waffle.managers import FlagManager
+from waffle.models import AbstractUserFlag
 
 from eventcenter.access.models import ApiKey, Membership
 from eventcenter.ids import new_id
@@ -209,3 +211,23 @@ class ConfigRevision(models.Model):
 
     def __str__(self) -> str:
         return str(self.revision)
+
+
+class FeatureFlag(AbstractUserFlag):
+    """A switch of eventcenter.flags: for everybody by `everyone`, else for the tenants listed here.
+
+    waffle's own choices (users, groups, a share of requests) have no say: events have no request.
+    """
+
+    tenants = models.ManyToManyField(
+        "subscriptions.Tenant",
+        blank=True,
+        related_name="+",
+        help_text="Those it is on for, while 'everyone' is unknown.",
+    )
+
+    objects: ClassVar[models.Manager[FeatureFlag]] = FlagManager()  # type: ignore[assignment]
+
+    class Meta(AbstractUserFlag.Meta):
+        abstract = False
+        ordering: ClassVar = ["name"]

@@ -84,10 +84,10 @@ def fleet(process_env: dict[str, str], tmp_path: Path) -> Iterator[Fleet]:
 @pytest.fixture(autouse=True)
 def fresh_process_state() -> Iterator[None]:
     """What a process keeps between requests must not outlive a test's database."""
-    from eventcenter import registry
+    from eventcenter import flags, registry
     from subscriptions import routing
 
-    for followed in (registry.schemas, routing.routing, routing.delivery_settings):
+    for followed in (flags.states, registry.schemas, routing.routing, routing.delivery_settings):
         followed.forget()
     yield
     bus.close_outbox_producer(timeout_s=0.5)
