@@ -30,7 +30,7 @@ class TenantScope:
             response = self._get_response(request)
             if isinstance(response, StreamingHttpResponse):
                 scope = row_security.current() or row_security.NO_TENANTS
-                parts = cast(Iterator[bytes], response.streaming_content)  # served by WSGI
+                parts = cast("Iterator[bytes]", response.streaming_content)  # served by WSGI
                 response.streaming_content = row_security.streaming(parts, scope)
             return response
         finally:

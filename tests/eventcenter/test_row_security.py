@@ -9,6 +9,7 @@ import pytest
 from django.apps import apps
 from django.db import Error, ProgrammingError, connection, transaction
 from django.db.models import Model
+from django.http import StreamingHttpResponse
 from django.test import RequestFactory
 
 from eventcenter import row_security
@@ -28,6 +29,9 @@ OPEN_TABLES = {
     "eventcenter_ingestcounter": "sums over all tenants, for /metrics",
     "eventcenter_heartbeat": "the platform's processes",
     "eventcenter_configrevision": "one number",
+    "eventcenter_featureflag": "the platform's: which flags there are",
+    "eventcenter_featureflag_groups": "waffle's; no tenant in it",
+    "eventcenter_featureflag_users": "waffle's; no tenant in it",
     "delivery_dispatch": "ids alone, for workers",
 }
 
@@ -168,8 +172,6 @@ def test_the_role_is_left_when_a_view_fails(rf: RequestFactory) -> None:
 
 
 def test_a_streamed_answer_is_made_in_its_requests_scope(rf: RequestFactory) -> None:
-    from django.http import StreamingHttpResponse
-
     ours, theirs = TenantFactory(), TenantFactory()
 
     def view(request: Any) -> StreamingHttpResponse:
