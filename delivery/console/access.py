@@ -1,17 +1,22 @@
-"""Who may see the console: staff, for now all of it."""
+"""Who may see the console, and which rows of it."""
 
 from __future__ import annotations
 
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from django.contrib.auth.mixins import AccessMixin
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.views.generic import View
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
+
+from eventcenter.access.principal import Principal, principal_of
+from eventcenter.access.roles import Permission
 
 
 def htmx_of(request: HttpRequest) -> HtmxDetails:
@@ -21,7 +26,13 @@ def htmx_of(request: HttpRequest) -> HtmxDetails:
 
 
 class ConsoleView(AccessMixin, View):
-    """Signed-in staff only; never cached, and fragments never in place of pages."""
+    """Signed-in people who have `permission` in some tenant; never cached, and fragments never in place of pages.
+
+    Which tenants' rows they get is each page's to say, by `self.principal`.
+    """
+
+    permission: ClassVar[Permission] = Permission.VIEW
+    principal: Principal
 
     def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         response = self._guarded(request, *args, **kwargs)
@@ -32,8 +43,9 @@ class ConsoleView(AccessMixin, View):
     def _guarded(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return self._to_sign_in(request)
-        if not request.user.is_staff:
-            return self.handle_no_permission()
+        self.principal = principal_of(request)
+        if not self.principal.may_anywhere(self.permission):
+            raise PermissionDenied
         return super().dispatch(request, *args, **kwargs)
 
     def _to_sign_in(self, request: HttpRequest) -> HttpResponse:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import django_filters
 from django import forms
-from django.http import QueryDict
+from django.db.models import QuerySet
+from django.http import HttpRequest, QueryDict
 
 from delivery.models import Delivery, DeliveryQuerySet
 from delivery.states import DeliveryStatus
+from eventcenter.access.principal import Principal, principal_of
+from eventcenter.access.scoping import within
 from subscriptions.models import Endpoint, Subscription, Tenant
 
 _SUBSCRIBER = re.compile(r"(endpoint|subscription)-(\d{1,18})")
@@ -31,13 +34,13 @@ class Pill:
     query: str
 
 
-def subscriber_choices() -> list[tuple[str, Choices]]:
-    """Endpoints and their subscriptions, grouped by tenant. Two queries."""
+def subscriber_choices(principal: Principal) -> list[tuple[str, Choices]]:
+    """Endpoints and their subscriptions that the principal may see, grouped by tenant. Two queries."""
     groups: dict[str, Choices] = {}
     by_endpoint: dict[int, list[Subscription]] = {}
-    for row in Subscription.objects.order_by("slug").only("slug", "endpoint_id", "tenant_id"):
+    for row in within(Subscription.objects.order_by("slug"), principal).only("slug", "endpoint_id", "tenant_id"):
         by_endpoint.setdefault(row.endpoint_id, []).append(row)
-    for endpoint in Endpoint.objects.select_related("tenant").only("slug", "tenant__slug"):
+    for endpoint in within(Endpoint.objects.select_related("tenant"), principal).only("slug", "tenant__slug"):
         group = groups.setdefault(endpoint.tenant.slug, [])
         group.append((f"endpoint-{endpoint.pk}", endpoint.slug))
         group += [
@@ -46,9 +49,13 @@ def subscriber_choices() -> list[tuple[str, Choices]]:
     return list(groups.items())
 
 
+def visible_tenants(request: HttpRequest) -> QuerySet[Tenant]:
+    return within(Tenant.objects.order_by("slug"), principal_of(request), column="id")
+
+
 class DeliveryFilter(django_filters.FilterSet):  # type: ignore[misc]
     tenant = django_filters.ModelChoiceFilter(
-        queryset=Tenant.objects.order_by("slug"), to_field_name="slug", empty_label="All tenants", label="Tenant"
+        queryset=visible_tenants, to_field_name="slug", empty_label="All tenants", label="Tenant"
     )
     subscriber = django_filters.ChoiceFilter(
         choices=(), method="by_subscriber", empty_label="All subscribers", label="Subscriber"
@@ -64,7 +71,7 @@ class DeliveryFilter(django_filters.FilterSet):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Asked for once a request, and by a poll without this filter not at all.
-        self.filters["subscriber"].extra["choices"] = cache(subscriber_choices)
+        self.filters["subscriber"].extra["choices"] = cache(partial(subscriber_choices, principal_of(self.request)))
 
     def by_subscriber(self, rows: DeliveryQuerySet, name: str, value: str) -> DeliveryQuerySet:
         """With the tenant, so that its index is used."""

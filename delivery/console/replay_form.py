@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,9 @@ from delivery.replays.criteria import ENDED, MISSED, Criteria, CriteriaError, ga
 from delivery.replays.missed import missed_since
 from delivery.replays.service import RATE_DEFAULT_PER_S, RATE_LEAST_PER_S, RATE_MOST_PER_S, REASON_LENGTH_MOST
 from delivery.states import DeliveryStatus
+from eventcenter.access.principal import Principal
+from eventcenter.access.roles import Permission
+from eventcenter.access.scoping import within
 from subscriptions.models import Endpoint, Tenant
 
 ENDED_CHOICES = [(status, DeliveryStatus(status).label) for status in ENDED]
@@ -35,7 +38,7 @@ class ReplayForm(forms.Form):
     """Of a selection, `ids` says which; the filter's other fields are empty then."""
 
     tenant = forms.ModelChoiceField(
-        Tenant.objects.order_by("slug"), to_field_name="slug", empty_label="All tenants", required=False
+        Tenant.objects.none(), to_field_name="slug", empty_label="All tenants", required=False
     )
     subscriber = forms.ChoiceField(required=False)
     status = forms.MultipleChoiceField(choices=ENDED_CHOICES, widget=forms.CheckboxSelectMultiple)
@@ -56,11 +59,14 @@ class ReplayForm(forms.Form):
     ids = forms.CharField(widget=forms.HiddenInput, required=False)
     event = forms.UUIDField(widget=forms.HiddenInput, required=False)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, principal: Principal, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        tenant = self.fields["tenant"]
+        assert isinstance(tenant, forms.ModelChoiceField)
+        tenant.queryset = within(Tenant.objects.order_by("slug"), principal, Permission.REPLAY, column="id")
         choose = self.fields["subscriber"]
         assert isinstance(choose, forms.ChoiceField)
-        known = cache(subscriber_choices)
+        known = cache(partial(subscriber_choices, principal))
         choose.choices = lambda: [("", "All subscribers"), *known()]
 
     @property
@@ -102,11 +108,11 @@ def _words(text: object) -> list[str]:
     return [word.strip() for word in str(text or "").split(",") if word.strip()]
 
 
-def initial_of(query: QueryDict) -> dict[str, Any]:
+def initial_of(query: QueryDict, principal: Principal) -> dict[str, Any]:
     """What the URL prefills: ?from=JOB, ?endpoint=ID&gap=1[&since=TIME], ?event=ID, ?pick=selected&id=…, or the
     deliveries list's filter. What cannot be read is left out.
     """
-    if criteria := _linked(query):
+    if criteria := _linked(query, principal):
         return initial_from(criteria)
     if query.get("pick") == "selected":
         ids = [item for item in query.getlist("id") if _uuid(item)]
@@ -116,19 +122,21 @@ def initial_of(query: QueryDict) -> dict[str, Any]:
     return {**found, "status": chosen or [DeliveryStatus.DEAD.value]}
 
 
-def _linked(query: QueryDict) -> Criteria | None:
+def _linked(query: QueryDict, principal: Principal) -> Criteria | None:
     if event_id := _uuid(query.get("event")):
         return Criteria(event_id=event_id, statuses=ENDED)
     if job_id := _uuid(query.get("from")):
-        job = ReplayJob.objects.filter(pk=job_id).first()
+        job = within(ReplayJob.objects.all(), principal).filter(pk=job_id).first()
         return parse(job.criteria) if job else None
-    return _gap(str(query.get("endpoint", "")), str(query.get("since", ""))) if query.get("gap") else None
+    if not query.get("gap"):
+        return None
+    return _gap(str(query.get("endpoint", "")), str(query.get("since", "")), principal)
 
 
-def _gap(endpoint_id: str, since: str) -> Criteria | None:
+def _gap(endpoint_id: str, since: str, principal: Principal) -> Criteria | None:
     if not (endpoint_id.isascii() and endpoint_id.isdecimal() and len(endpoint_id) < 19):
         return None
-    endpoint = Endpoint.objects.select_related("tenant").filter(pk=int(endpoint_id)).first()
+    endpoint = within(Endpoint.objects.select_related("tenant"), principal).filter(pk=int(endpoint_id)).first()
     if endpoint is None:
         return None
     at = _time(since) or missed_since(endpoint)

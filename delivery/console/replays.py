@@ -16,9 +16,12 @@ from delivery.console.paging import Cursor, page_of
 from delivery.console.replay_form import ReplayForm, initial_of
 from delivery.console.views import LIVE_ID
 from delivery.models import ReplayJob, ReplayState
-from delivery.replays import service
+from delivery.replays import naming, service
 from delivery.replays.criteria import CriteriaError
 from delivery.replays.preview import sample
+from eventcenter.access.principal import Principal
+from eventcenter.access.roles import Permission
+from eventcenter.access.scoping import require, within
 from eventcenter.models import Heartbeat
 
 SILENT_AFTER = timedelta(seconds=15)
@@ -33,7 +36,7 @@ def has_runner() -> bool:
 class ReplayList(ConsoleView):
     def get(self, request: HttpRequest) -> HttpResponse:
         cursor = Cursor.of(request.GET)
-        page = page_of(ReplayJob.objects.all(), cursor)
+        page = page_of(within(ReplayJob.objects.all(), self.principal), cursor)
         context = {"page": page, "replays": service.describe(page.rows), "is_newest": cursor.is_newest}
         if htmx_of(request).target == LIVE_ID:
             return render(request, "console/_replays.html", context)
@@ -42,9 +45,7 @@ class ReplayList(ConsoleView):
 
 class ReplayPage(ConsoleView):
     def get(self, request: HttpRequest, replay_id: UUID) -> HttpResponse:
-        job = ReplayJob.objects.select_related("tenant").filter(pk=replay_id).first()
-        if job is None:
-            raise Http404
+        job = _job(replay_id, self.principal)
         [replay] = service.describe([job])
         is_running = job.state == ReplayState.RUNNING
         context = {
@@ -53,6 +54,7 @@ class ReplayPage(ConsoleView):
             "is_running": is_running,
             "is_draft": job.state == ReplayState.DRAFT,
             "no_runner": is_running and not has_runner(),
+            "may_replay": self.principal.may(Permission.REPLAY, job.tenant_id),
         }
         if htmx_of(request).target == LIVE_ID:
             return render(request, "console/_replay_job.html", context)
@@ -64,8 +66,12 @@ class ReplayPage(ConsoleView):
 class ReplayMove(ConsoleView):
     """POST only: start, pause, resume, cancel."""
 
+    permission = Permission.REPLAY
+
     def post(self, request: HttpRequest, replay_id: UUID, action: str) -> HttpResponse:
-        if action not in service.MOVES or not ReplayJob.objects.filter(pk=replay_id).exists():
+        job = _job(replay_id, self.principal)
+        require(self.principal, self.permission, job.tenant_id)
+        if action not in service.MOVES:
             raise Http404
         refusal = service.act(replay_id, action, actor_of(request))
         if refusal:
@@ -78,18 +84,21 @@ class ReplayMove(ConsoleView):
 class ReplayNew(ConsoleView):
     """GET shows the form with what the URL prefills; POST makes the preview, which starts nothing."""
 
+    permission = Permission.REPLAY
+
     def get(self, request: HttpRequest) -> HttpResponse:
-        initial = initial_of(request.GET)
+        initial = initial_of(request.GET, self.principal)
         if request.GET.get("pick") == "selected" and not initial.get("ids"):
             messages.warning(request, "Nothing was selected: tick the deliveries to replay first.")
-        return self._page(request, ReplayForm(initial=initial))
+        return self._page(request, ReplayForm(initial=initial, principal=self.principal))
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        form = ReplayForm(request.POST)
+        form = ReplayForm(request.POST, principal=self.principal)
         if form.is_valid():
             given = form.cleaned_data
             try:
-                job = service.draft(given["criteria"], actor_of(request), given["rate_per_s"], given["reason"])
+                criteria = naming.limited(given["criteria"], self.principal.tenant_ids(self.permission))
+                job = service.draft(criteria, actor_of(request), given["rate_per_s"], given["reason"])
             except CriteriaError as error:
                 form.refuse(error)
             else:
@@ -98,3 +107,11 @@ class ReplayNew(ConsoleView):
 
     def _page(self, request: HttpRequest, form: ReplayForm) -> HttpResponse:
         return render(request, "console/replay_new.html", {"form": form})
+
+
+def _job(replay_id: UUID, principal: Principal) -> ReplayJob:
+    """Raises Http404."""
+    job = within(ReplayJob.objects.select_related("tenant"), principal).filter(pk=replay_id).first()
+    if job is None:
+        raise Http404
+    return job

@@ -18,6 +18,9 @@ from delivery.models import Attempt, Delivery
 from delivery.order.pass_over import in_line, pass_over
 from delivery.replay import refusal_of, replay
 from delivery.states import OPEN_STATUSES, DeliveryStatus
+from eventcenter.access.principal import Principal
+from eventcenter.access.roles import Permission
+from eventcenter.access.scoping import require, within
 
 LIVE_ID = "live"  # the part of a page that polls replace
 
@@ -27,7 +30,8 @@ class DeliveryList(ConsoleView):
         query, cursor = clean_query(request.GET), Cursor.of(request.GET)
         if "" in request.GET.values():  # a form without JavaScript sends its empty fields, too
             return redirect(f"{reverse('deliveries')}?{query.urlencode()}".rstrip("?"))
-        filterset = DeliveryFilter(request.GET, queryset=Delivery.objects.for_console())
+        visible = within(Delivery.objects.for_console(), self.principal)
+        filterset = DeliveryFilter(request.GET, queryset=visible, request=request)
         count, more = capped_count(filterset.qs)
         context = {
             "page": page_of(filterset.qs, cursor),
@@ -45,7 +49,7 @@ class DeliveryList(ConsoleView):
 
 class DeliveryDetail(ConsoleView):
     def get(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
-        delivery = _delivery(delivery_id)
+        delivery = _delivery(delivery_id, self.principal)
         attempts = list(Attempt.objects.filter(delivery_id=delivery_id))
         context = {
             "delivery": delivery,
@@ -53,6 +57,8 @@ class DeliveryDetail(ConsoleView):
             "steps": timeline(delivery, attempts),
             "trace_id": trace_id(delivery.event.traceparent),
             "blocks_its_key": delivery.state is DeliveryStatus.DEAD and in_line(delivery_id),
+            "may_replay": self.principal.may(Permission.REPLAY, delivery.tenant_id),
+            "may_operate": self.principal.may(Permission.OPERATE, delivery.tenant_id),
         }
         if htmx_of(request).target == LIVE_ID:
             return render(request, "console/_delivery.html", context)
@@ -63,12 +69,15 @@ class DeliveryDetail(ConsoleView):
 class DeliveryReplay(ConsoleView):
     """GET asks, POST does: the same without JavaScript."""
 
+    permission = Permission.REPLAY
+
     def get(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
-        delivery = _delivery(delivery_id)
+        delivery = _delivery(delivery_id, self.principal, self.permission)
         context = {"delivery": delivery, "refusal": refusal_of(delivery, delivery.endpoint)}
         return render(request, "console/replay.html", context)
 
     def post(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
+        _delivery(delivery_id, self.principal, self.permission)
         result = replay(delivery_id, actor_of(request))
         if result:
             messages.success(request, f"Replay queued. {result.note}".strip())
@@ -80,10 +89,14 @@ class DeliveryReplay(ConsoleView):
 class DeliveryPassOver(ConsoleView):
     """A dead delivery that holds up its partition key: GET asks, POST does."""
 
+    permission = Permission.OPERATE
+
     def get(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
-        return render(request, "console/pass_over.html", {"delivery": _delivery(delivery_id)})
+        delivery = _delivery(delivery_id, self.principal, self.permission)
+        return render(request, "console/pass_over.html", {"delivery": delivery})
 
     def post(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
+        _delivery(delivery_id, self.principal, self.permission)
         result = pass_over(delivery_id, actor_of(request))
         if result:
             messages.success(request, "Passed over. The next delivery of its key goes now.")
@@ -92,6 +105,9 @@ class DeliveryPassOver(ConsoleView):
         return redirect("delivery", delivery_id)
 
 
-def _delivery(delivery_id: UUID) -> Delivery:
+def _delivery(delivery_id: UUID, principal: Principal, permission: Permission = Permission.VIEW) -> Delivery:
+    """Raises Http404 or PermissionDenied."""
     rows = Delivery.objects.select_related("event", "subscription", "endpoint", "tenant")
-    return get_object_or_404(rows, pk=delivery_id)
+    delivery = get_object_or_404(within(rows, principal), pk=delivery_id)
+    require(principal, permission, delivery.tenant_id)
+    return delivery

@@ -70,6 +70,18 @@ def owned(criteria: Criteria) -> Criteria:
     return replace(criteria, tenant_id=tenant_id)
 
 
+def limited(criteria: Criteria, tenants: frozenset[int] | None) -> Criteria:
+    """Within the tenants in which the caller may replay (None: all). What runs a replay sees every row, so this is the
+    last look at whose they are. Raises CriteriaError.
+    """
+    found = owned(criteria)
+    if tenants is None or found.tenant_id in tenants:
+        return found
+    if found.tenant_id is None and len(tenants) == 1:
+        return replace(found, tenant_id=next(iter(tenants)))
+    raise CriteriaError([("tenant", "is not known" if found.tenant_id else "must be given: you may replay in several")])
+
+
 def names_of(all_criteria: Iterable[Criteria]) -> list[Names]:
     """One for each, in order. Three queries at most, however many there are."""
     wanted = list(all_criteria)

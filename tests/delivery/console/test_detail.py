@@ -147,10 +147,10 @@ def test_replay_needs_the_csrf_token() -> None:
     assert Delivery.objects.get().status == DeliveryStatus.DEAD
 
 
-@pytest.mark.parametrize("staff", [None, False])
-def test_replay_is_refused_when_nobody_or_no_staff_asks(client: Client, staff: bool | None) -> None:
-    if staff is not None:
-        client.force_login(UserFactory(is_staff=staff))
+@pytest.mark.parametrize("signed_in", [False, True])
+def test_replay_is_refused_when_nobody_or_one_without_a_role_asks(client: Client, signed_in: bool) -> None:
+    if signed_in:
+        client.force_login(UserFactory(roles=()))
     delivery = DeliveryFactory(dead=True)
     assert client.post(reverse("delivery-replay", args=[delivery.pk])).status_code in (302, 403)
     assert Delivery.objects.get().status == DeliveryStatus.DEAD

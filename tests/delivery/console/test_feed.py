@@ -52,8 +52,8 @@ def ids(items: list[FeedItem]) -> list[str]:
     return [str(item.pk) for item in items]
 
 
-@pytest.mark.parametrize("user", [None, {"is_staff": False}])
-def test_only_staff_see_the_feed(client: Client, user: dict[str, bool] | None) -> None:
+@pytest.mark.parametrize("user", [None, {"roles": ()}])
+def test_only_people_with_a_role_see_the_feed(client: Client, user: dict[str, tuple[()]] | None) -> None:
     made(1, summary="Private")
     if user is not None:
         client.force_login(UserFactory(**user))

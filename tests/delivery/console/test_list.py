@@ -226,8 +226,8 @@ def test_page_asks_to_sign_in_when_nobody_is(client: Client, name: str) -> None:
     assert response.headers["Location"] == f"/sign-in?next={url}"
 
 
-def test_page_is_refused_when_the_user_is_not_staff(client: Client) -> None:
-    client.force_login(UserFactory(is_staff=False))
+def test_page_is_refused_when_the_user_has_no_role(client: Client) -> None:
+    client.force_login(UserFactory(roles=()))
     response = client.get(URL)
     assert response.status_code == 403
     assert "You may not see this" in response.content.decode()

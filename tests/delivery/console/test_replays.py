@@ -224,7 +224,7 @@ def test_refused_move_says_why(ops: Client) -> None:
 
 
 @pytest.mark.parametrize("action", ["start", "pause", "resume", "cancel"])
-def test_move_needs_a_post_the_token_and_staff(action: str, ops: Client) -> None:
+def test_move_needs_a_post_the_token_and_a_role(action: str, ops: Client) -> None:
     job = running(Criteria(statuses=("dead",)))
     url = f"{LIST}/{job.pk}/{action}"
     assert ops.get(url).status_code == 405
@@ -233,7 +233,7 @@ def test_move_needs_a_post_the_token_and_staff(action: str, ops: Client) -> None
     assert strict.post(url).status_code == 403
     other = Client()
     assert other.post(url).status_code == 302
-    other.force_login(UserFactory(is_staff=False))
+    other.force_login(UserFactory(roles=()))
     assert other.post(url).status_code == 403
     assert other.get(LIST).status_code == 403
     assert ReplayJob.objects.get().state == ReplayState.RUNNING
