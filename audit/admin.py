@@ -8,9 +8,11 @@ from audit.audited_admin import ReadOnlyAdmin
 from audit.models import AuditEntry
 
 
-@admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
-    """The trail, newest first. `digest` in hex is what a verifier compares."""
+    """The trail, newest first. `digest` in hex is what a verifier compares.
+
+    Registered in eventcenter.access.admin, which knows who may see which chain.
+    """
 
     list_display = ("at", "chain", "position", "action", "target", "actor", "address")
     list_filter = ("chain", "action")

@@ -7,9 +7,6 @@ from django.urls import include, path
 from delivery.metrics import metrics
 from eventcenter.health_views import healthz, readyz
 
-admin.site.site_header = admin.site.site_title = "Event Center"
-admin.site.index_title = "Administration"
-
 urlpatterns = [
     path("", include("delivery.console.urls")),
     path("sign-in", LoginView.as_view(redirect_authenticated_user=True), name="login"),

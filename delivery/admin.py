@@ -16,6 +16,10 @@ from audit.trail import Actor
 from delivery.health import breakers
 from delivery.health.breaker import REASON_CHARS
 from delivery.models import Alert, Breaker, BreakerState
+from eventcenter.access.admin_scope import TenantScoped
+from eventcenter.access.principal import principal_of
+from eventcenter.access.roles import Permission
+from eventcenter.access.scoping import within
 from subscriptions.models import Endpoint
 
 if TYPE_CHECKING:
@@ -43,7 +47,7 @@ class OpenForm(BreakerModelForm):
 
 
 @admin.register(Breaker)
-class BreakerAdmin(ReadOnlyAdmin[Breaker]):
+class BreakerAdmin(TenantScoped, ReadOnlyAdmin[Breaker]):
     """Endpoints that are not well, or were not within the last day. "Add" opens a breaker by hand, the actions do the
     rest; each is a service's call with its audit entry."""
 
@@ -66,7 +70,10 @@ class BreakerAdmin(ReadOnlyAdmin[Breaker]):
     def get_form(
         self, request: HttpRequest, obj: Breaker | None = None, change: bool = False, **kwargs: object
     ) -> type[ModelForm[Breaker]]:
-        return super().get_form(request, obj, change, **kwargs) if obj else OpenForm
+        if obj:
+            return super().get_form(request, obj, change, **kwargs)
+        endpoints = within(Endpoint.objects.select_related("tenant"), principal_of(request), Permission.OPERATE)
+        return type("OpenForm", (OpenForm,), {"endpoint": forms.ModelChoiceField(endpoints)})
 
     def get_fields(self, request: HttpRequest, obj: Breaker | None = None) -> tuple[str, ...]:
         own = tuple(field.name for field in Breaker._meta.fields)
@@ -111,7 +118,7 @@ class BreakerAdmin(ReadOnlyAdmin[Breaker]):
 
 
 @admin.register(Alert)
-class AlertAdmin(ReadOnlyAdmin[Alert]):
+class AlertAdmin(TenantScoped, ReadOnlyAdmin[Alert]):
     """Newest first. An open one is resolved when its cause is gone."""
 
     list_display = ("raised_at", "severity", "kind", "tenant", "endpoint", "summary", "last_at", "resolved_at")

@@ -12,22 +12,26 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.audited_admin import AuditedAdmin, ReadOnlyAdmin
+from eventcenter.access import admin as access_admin
+from eventcenter.access.admin_scope import TenantScoped
 from eventcenter.ids import id_time
 from eventcenter.models import EventType, FeatureFlag, PublishKey, RejectedEvent
 from eventcenter.publish_keys import seal_new_secret
+
+__all__ = ["access_admin"]  # registers roles, API keys and the trail
 
 SHOWN_BYTES = 16_384
 
 
 @admin.register(PublishKey)
-class PublishKeyAdmin(AuditedAdmin[PublishKey]):
+class PublishKeyAdmin(TenantScoped, AuditedAdmin[PublishKey]):
     """The secret is made with the key, shown once, and never again."""
 
     noun = "publish_key"
     audit_values = ("name", "active")
     list_display = ("key_id", "tenant", "name", "active", "created_at", "last_used_at")
     list_select_related = ("tenant",)
-    list_filter = ("active", "tenant")
+    list_filter = ("active", ("tenant", admin.RelatedOnlyFieldListFilter))
     search_fields = ("key_id", "name", "tenant__slug")
     ordering = ("tenant__slug", "key_id")
     autocomplete_fields = ("tenant",)
@@ -95,8 +99,10 @@ class EventTypeAdmin(ReadOnlyAdmin[EventType]):
 
 
 @admin.register(RejectedEvent)
-class RejectedEventAdmin(ReadOnlyAdmin[RejectedEvent]):
+class RejectedEventAdmin(TenantScoped, ReadOnlyAdmin[RejectedEvent]):
     """Newest first by id, which carries the time: no other index, no full count."""
+
+    tenant_column, tenant_by_slug = "tenant_slug", True
 
     list_display = ("rejected_at", "reason", "tenant_slug", "detail", "topic", "kafka_partition", "kafka_offset")
     list_filter = ("reason",)

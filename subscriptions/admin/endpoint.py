@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from audit.audited_admin import AuditedAdmin, actor_of
+from eventcenter.access.admin_scope import TenantScoped
 from subscriptions.admin.layout import Layout, choices, layout_of
 from subscriptions.admin.managed import warn_managed
 from subscriptions.admin.secrets import SecretInline
@@ -28,7 +29,7 @@ MISSED = 'What {} missed while it was disabled can be replayed: <a href="{}">loo
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(AuditedAdmin[Endpoint]):
+class EndpointAdmin(TenantScoped, AuditedAdmin[Endpoint]):
     """The channel is chosen first, in the address; the form is that channel's own. It is chosen once: an endpoint's past
     deliveries belong to it."""
 
@@ -47,7 +48,7 @@ class EndpointAdmin(AuditedAdmin[Endpoint]):
     form = EndpointForm
     list_display = ("slug", "tenant", "destination", "state", "secret_age", "managed_by")
     list_select_related = ("tenant",)
-    list_filter = ("state", "channel", "tenant", "managed_by")
+    list_filter = ("state", "channel", ("tenant", admin.RelatedOnlyFieldListFilter), "managed_by")
     search_fields = ("slug", "name", "url", "tenant__slug")
     ordering = ("tenant__slug", "slug")
     autocomplete_fields = ("tenant",)
@@ -56,7 +57,8 @@ class EndpointAdmin(AuditedAdmin[Endpoint]):
     actions = ("pause_selected", "resume_selected", "rotate_selected")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
-        return super().get_queryset(request).annotate(newest_secret=Max("secrets__created_at"))
+        rows: QuerySet[Endpoint] = super().get_queryset(request)
+        return rows.annotate(newest_secret=Max("secrets__created_at"))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Endpoint | None = None) -> tuple[str, ...]:
         """Deliveries of the past belong to the tenant: an endpoint does not move."""

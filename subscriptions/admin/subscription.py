@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 
 from audit.audited_admin import AuditedAdmin
+from eventcenter.access.admin_scope import TenantScoped
 from subscriptions.admin.managed import warn_managed
 from subscriptions.forms import SubscriptionForm
 from subscriptions.models import Ordering, Subscription
@@ -26,13 +27,13 @@ ORDER_WORDS = (
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(AuditedAdmin[Subscription]):
+class SubscriptionAdmin(TenantScoped, AuditedAdmin[Subscription]):
     noun = "subscription"
     audit_values = ("slug", "endpoint", "types", "tags", "filters", "ordering", "retry_policy", "active")
     form = SubscriptionForm
     list_display = ("slug", "tenant", "endpoint_slug", "active", "type_list", "tag_list", "rules", "managed_by")
     list_select_related = ("tenant", "endpoint")
-    list_filter = ("active", "tenant", "managed_by")
+    list_filter = ("active", ("tenant", admin.RelatedOnlyFieldListFilter), "managed_by")
     search_fields = ("slug", "tenant__slug", "endpoint__slug", "types")
     ordering = ("tenant__slug", "slug")
     autocomplete_fields = ("tenant", "endpoint")

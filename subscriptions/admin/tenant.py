@@ -5,11 +5,13 @@ from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
 from audit.audited_admin import AuditedAdmin
+from eventcenter.access.admin_scope import TenantScoped
 from subscriptions.models import Tenant
 
 
 @admin.register(Tenant)
-class TenantAdmin(AuditedAdmin[Tenant]):
+class TenantAdmin(TenantScoped, AuditedAdmin[Tenant]):
+    tenant_column = "id"
     noun = "tenant"
     audit_values = ("slug", "name", "active", "rate_limit")
     list_display = ("slug", "name", "active", "rate_limit", "endpoint_count", "subscription_count", "created_at")
@@ -19,7 +21,8 @@ class TenantAdmin(AuditedAdmin[Tenant]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
         live = Count("subscriptions", filter=Q(subscriptions__active=True), distinct=True)
-        return super().get_queryset(request).annotate(endpoints_n=Count("endpoints", distinct=True), live_n=live)
+        rows: QuerySet[Tenant] = super().get_queryset(request)
+        return rows.annotate(endpoints_n=Count("endpoints", distinct=True), live_n=live)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[str, ...]:
         """The slug stands in events, files and URLs of others: it is given once."""

@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -12,6 +11,7 @@ from django.utils import timezone
 from audit.models import AuditEntry
 from delivery.alerts import raise_alert
 from delivery.models import AlertSeverity, Breaker, BreakerState
+from eventcenter.access.roles import Role
 from subscriptions.models import Endpoint
 from tests.factories import EndpointFactory, SuperuserFactory, UserFactory
 
@@ -117,18 +117,20 @@ def test_selected_ones_alone_change_when_an_action_is_run(
 
 
 def test_nothing_can_be_changed_when_the_user_may_only_look(client: Client) -> None:
-    user = UserFactory(username="olga")
-    user.user_permissions.set(Permission.objects.filter(codename__in=["view_breaker", "view_alert"]))
-    client.force_login(user)
-    row = failing(EndpointFactory())
+    """She operates one tenant and looks at another's."""
+    row = failing(seen := EndpointFactory())
+    own = EndpointFactory()
+    client.force_login(UserFactory(roles=((seen.tenant, Role.VIEWER), (own.tenant, Role.OPERATOR))))
 
-    assert client.get(LIST).status_code == 200
-    assert client.get(ADD).status_code == 403
+    assert seen.slug in client.get(LIST).content.decode()
     client.post(LIST, {"action": "close_selected", "_selected_action": [row.pk]}, follow=True)
+    assert client.post(ADD, {"endpoint": seen.pk, "why": "mine now"}).status_code == 200
 
     row.refresh_from_db()
     assert row.state == BreakerState.OPEN
+    assert not row.by_hand
     assert not AuditEntry.objects.exists()
+    assert client.post(ADD, {"endpoint": own.pk, "why": "ours"}).status_code == 302
 
 
 def test_nobody_edits_or_deletes_a_row_by_form(ops: Client) -> None:
