@@ -1,0 +1,287 @@
+"""One tenant's people and keys against another's objects, at every URL that there is.
+
+New URLs are found by themselves; a new table of tenants' rows must be given a row in `world`, or a test here fails.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.contrib.auth.models import User
+from django.http import HttpResponseBase
+from django.test import Client
+
+from eventcenter.access.models import ApiKey
+from eventcenter.access.roles import Role
+from eventcenter.standardwebhooks import decode_secret, generate_secret, sign
+from subscriptions.models import Tenant
+from tests.factories import ApiKeyFactory, DeliveryFactory, PublishKeyFactory, TenantFactory, UserFactory, text_of
+from tests.isolation.urls import Url, all_urls
+from tests.isolation.world import Rows, build, snapshot, tenant_models, tokens
+
+pytestmark = pytest.mark.django_db
+
+API = "internal/"
+# Words that parameters by name may take; the paths they make must not work either.
+VERBS = ("start", "pause", "resume", "cancel", "approve", "reject", "close")
+METHODS = ("get", "post", "put", "patch", "delete")
+ROWS_A_MODEL = 2
+GONE = {400, 401, 403, 404, 405, 406, 409, 411, 412, 415, 422, 428}
+
+
+@pytest.fixture
+def theirs(settings: Any) -> Rows:
+    return build()
+
+
+@pytest.fixture
+def ours() -> Tenant:
+    """The asker's own tenant, which has something of its own to show."""
+    tenant: Tenant = TenantFactory(slug="ours")
+    DeliveryFactory(dead=True, subscription__endpoint__tenant=tenant)
+    return tenant
+
+
+@pytest.fixture
+def person(ours: Tenant) -> User:
+    """With every role that a tenant can give."""
+    made: User = UserFactory(username="bob", is_staff=False, roles=tuple((ours, role) for role in Role))
+    return made
+
+
+@pytest.fixture
+def api_key(ours: Tenant) -> ApiKey:
+    made: ApiKey = ApiKeyFactory(tenant=ours)
+    return made
+
+
+def test_every_table_of_tenants_rows_is_in_the_world(theirs: Rows) -> None:
+    assert {model._meta.label for model in tenant_models()} == {model._meta.label for model in theirs}
+
+
+def test_a_persons_pages_hold_nothing_of_another_tenant(
+    theirs: Rows, person: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    walk = Walk(theirs, caplog)
+    client = Client(raise_request_exception=False)
+    for url in all_urls():
+        for path in url.paths(walk.values):
+            for method in METHODS if path.startswith(f"/{API}") else ("get", "post"):
+                if "sessionid" not in client.cookies or not client.cookies["sessionid"].value:
+                    client.force_login(person)
+                walk.check(url, path, method, lambda ask, path=path: ask(client, path))
+    walk.finish()
+
+
+def test_an_api_keys_answers_hold_nothing_of_another_tenant(
+    theirs: Rows, api_key: ApiKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    walk = Walk(theirs, caplog)
+    client = Client(raise_request_exception=False, headers={"authorization": f"Bearer {text_of(api_key)}"})
+    for url in all_urls():
+        if url.route.startswith(API):
+            for path in url.paths(walk.values):
+                for method in METHODS:
+                    walk.check(url, path, method, lambda ask, path=path: ask(client, path))
+    walk.finish()
+
+
+def test_a_publish_keys_answers_hold_nothing_of_another_tenant(
+    theirs: Rows, ours: Tenant, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = generate_secret()
+    PublishKeyFactory(tenant=ours, key_id="pk_ours", secret=secret)
+    walk = Walk(theirs, caplog)
+    for url in all_urls():
+        if url.route.startswith(API):
+            for path in url.paths(walk.values):
+                for method in METHODS:
+                    walk.check(url, path, method, lambda ask, path=path: ask(_signing(secret, ask.body), path))
+    walk.finish()
+
+
+def test_lists_and_counts_are_the_same_with_and_without_another_tenant(person: User) -> None:
+    client = Client(raise_request_exception=False)
+    client.force_login(person)
+    lists = [f"/{url.route}" for url in all_urls() if not url.parameters and _is_list(url)]
+    before = {path: _plain(client.get(path)) for path in lists}
+    build()
+    after = {path: _plain(client.get(path)) for path in lists}
+    assert len([text for text in before.values() if text]) > 15
+    differing = {path: _difference(before[path], after[path]) for path in lists if before[path] != after[path]}
+    assert differing == {}
+
+
+def test_filters_by_another_tenants_names_find_nothing(
+    theirs: Rows, person: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    walk = Walk(theirs, caplog)
+    client = Client(raise_request_exception=False)
+    client.force_login(person)
+    for url in all_urls():
+        for query in () if url.parameters or not _is_list(url) else walk.queries():
+            path = f"/{url.route}?{query}"
+            walk.check(url, path, "get", lambda ask, path=path: ask(client, path))
+    walk.finish()
+
+
+class Ask:
+    """One call; what it says of the other tenant itself may come back."""
+
+    def __init__(self, method: str, content: dict[str, Any] | None) -> None:
+        self.method = method
+        self.body = json.dumps(content, default=str).encode() if content is not None else b""
+        self.sent = ""
+
+    def __call__(self, client: Client, path: str) -> HttpResponseBase:
+        self.sent = path + self.body.decode()
+        call: Callable[..., HttpResponseBase] = getattr(client, self.method)
+        if self.method == "get":
+            return call(path)
+        return call(path, self.body, content_type="application/json")
+
+
+class Walk:
+    def __init__(self, rows: Rows, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG)
+        self.rows, self.caplog = rows, caplog
+        self.forbidden = tokens(rows)
+        assert len(self.forbidden) > 20
+        self.before = snapshot(rows)
+        self.faults: list[str] = []
+        self.checked = 0
+
+    def values(self, url: Url, name: str, converter: str) -> Sequence[str]:
+        """What the other tenant's objects are called, as far as it fits the parameter."""
+        keys = [row.pk for row in self._candidates(url)]
+        if converter == "uuid":
+            return [str(key) for key in keys if isinstance(key, UUID)]
+        if converter == "int":
+            return sorted({str(key) for key in keys if isinstance(key, int)})
+        if url.route.startswith("admin/"):
+            return ([str(key) for key in keys] or ["1"])[: 3 if name == "content_type_id" else None]
+        return [*VERBS, *self._names()]
+
+    def _names(self) -> list[str]:
+        """What is called by name: tenants, endpoints, subscriptions, keys."""
+        rows = (row for group in self.rows.values() for row in group)
+        found = (getattr(row, "slug", None) or getattr(row, "key_id", None) for row in rows)
+        return [name for name in found if name]
+
+    def _candidates(self, url: Url) -> Iterator[Any]:
+        """In the admin the rows of the page's own model."""
+        page = re.match(r"admin/(\w+)/(\w+)/", url.route)
+        for model, rows in self.rows.items():
+            if page is None or model._meta.label_lower == f"{page[1]}.{page[2]}":
+                yield from rows[:ROWS_A_MODEL]
+
+    def queries(self) -> Iterator[str]:
+        for model, rows in self.rows.items():
+            for row in rows[:1]:
+                yield f"{model._meta.model_name}={row.pk}"
+                yield f"subscriber={model._meta.model_name}-{row.pk}"
+                yield f"from={row.pk}"
+                yield f"before={row.pk}"
+                if slug := getattr(row, "slug", None):
+                    yield f"{model._meta.model_name}={slug}"
+                    yield f"q={slug}"
+
+    def check(self, url: Url, path: str, method: str, call: Callable[[Ask], HttpResponseBase]) -> None:
+        """Calls with and without a body that names the other tenant, and looks at all that comes of it."""
+        contents: list[dict[str, Any] | None] = [None]
+        if method in ("post", "put", "patch"):
+            contents.append(self._body())
+        for content in contents:
+            self.caplog.clear()
+            ask = Ask(method, content)
+            answer = call(ask)
+            self.checked += 1
+            self._judge(url, path, ask, answer)
+
+    def _body(self) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "name": "taken",
+            "slug": "taken",
+            "types": ["plugin.release.published"],
+            "status": ["dead"],
+        }
+        for model, rows in self.rows.items():
+            body[str(model._meta.model_name)] = str(rows[0].pk) if isinstance(rows[0].pk, UUID) else rows[0].pk
+            if slug := getattr(rows[0], "slug", None):
+                body[str(model._meta.model_name)] = slug
+        return body
+
+    def _judge(self, url: Url, path: str, ask: Ask, answer: HttpResponseBase) -> None:
+        what = f"{ask.method.upper()} {path}"
+        if url.parameters and answer.status_code not in GONE and not _to_elsewhere(url, answer):
+            self.faults.append(f"{what}: {answer.status_code}")
+        if answer.status_code >= 500 and url.name != "readyz":  # no process of ours runs here
+            self.faults.append(f"{what}: {answer.status_code}")
+        said = _text(answer)
+        logged = "\n".join(f"{record.getMessage()} {record.__dict__}" for record in self.caplog.records)
+        for word in self.forbidden:
+            if word in ask.sent:
+                continue
+            if word in said:
+                self.faults.append(f"{what}: the answer has {word}")
+            if word in logged:
+                self.faults.append(f"{what}: the log has {word}")
+
+    def finish(self) -> None:
+        assert not self.faults, "\n".join(self.faults)
+        assert snapshot(self.rows) == self.before
+        assert self.checked > 50
+        print(f"{self.checked} calls")
+
+
+def _signing(secret: str, body: bytes) -> Client:
+    """A client whose headers are right for one call with this body."""
+    message_id, now = f"msg_{time.monotonic_ns()}", int(time.time())
+    headers = {
+        "x-publish-key": "pk_ours",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(now),
+        "webhook-signature": sign([decode_secret(secret)], message_id, now, body),
+    }
+    return Client(raise_request_exception=False, headers=headers)
+
+
+def _is_list(url: Url) -> bool:
+    """Not those that end a session, and not those whose answer is of the process or the clock."""
+    return not url.route.endswith(("metrics", "readyz", "healthz", "sign-out", "logout/", "jsi18n/"))
+
+
+def _to_elsewhere(url: Url, answer: HttpResponseBase) -> bool:
+    """The admin sends whoever asks for an unknown object to its first page, and a viewer to the sign-in."""
+    return url.route.startswith(("admin/", "sign")) and answer.status_code == 302
+
+
+def _text(answer: HttpResponseBase) -> str:
+    headers = "\n".join(f"{name}: {value}" for name, value in answer.items())
+    return headers + _body(answer)
+
+
+def _body(answer: HttpResponseBase) -> str:
+    body = b"".join(answer.streaming_content) if answer.streaming else answer.content  # type: ignore[attr-defined]
+    return str(body.decode("utf-8", "replace"))
+
+
+_VARIES = re.compile(r'(csrfmiddlewaretoken" value="|csrfToken": ?"|nonce-|data-csrf=")[^"\']+|<time[^>]*>[^<]*</time>')
+
+
+def _plain(answer: HttpResponseBase) -> str:
+    """The answer without what is another at each call."""
+    return "" if answer.status_code >= 300 else _VARIES.sub("", _body(answer))
+
+
+def _difference(before: str, after: str) -> list[str]:
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+    return [line[:200] for line in lines][:8]

@@ -1,0 +1,172 @@
+"""A tenant with a row in every table of ours that can hold a tenant's, each text of it marked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from django.apps import apps
+from django.db.models import Model
+from django.utils import timezone
+
+from audit.trail import Actor, record
+from delivery.models import (
+    Alert,
+    Breaker,
+    Delivery,
+    DeliveryCounter,
+    FeedItem,
+    OrderedDelivery,
+)
+from delivery.replays.criteria import Criteria
+from delivery.replays.service import draft
+from eventcenter.access.models import Membership
+from eventcenter.access.roles import Role
+from eventcenter.models import Event, FeatureFlag, OutboxMessage
+from subscriptions.models import Endpoint, Subscription, Tenant
+from tests.factories import (
+    ApiKeyFactory,
+    AttemptFactory,
+    DeliveryFactory,
+    EndpointFactory,
+    EndpointSecretFactory,
+    PublishKeyFactory,
+    RejectedEventFactory,
+    SubscriptionFactory,
+    TenantFactory,
+    UserFactory,
+)
+
+MARK = "qzxw"
+MARKED = re.compile(rf"{MARK}[a-z0-9-]*")
+
+Rows = dict[type[Model], list[Model]]
+
+
+def build(mark: str = MARK) -> Rows:
+    """Every row of the tenant, by model."""
+    tenant = TenantFactory(slug=f"{mark}-acme", name=f"{mark} Acme")
+    actor = Actor(f"user:{mark}-person")
+    endpoint = EndpointFactory(tenant=tenant, slug=f"{mark}-sink", name=f"{mark} sink", url=f"https://{mark}.example/h")
+    subscription = SubscriptionFactory(endpoint=endpoint, slug=f"{mark}-releases", tags=[f"{mark}-tag"])
+    rows: list[Model] = [tenant, endpoint, subscription, *_identities(tenant, endpoint, mark)]
+    rows += _traffic(subscription, mark)
+    rows += _operations(tenant, endpoint, actor, mark)
+    return by_model(rows)
+
+
+def _identities(tenant: Tenant, endpoint: Endpoint, mark: str) -> Iterator[Model]:
+    yield EndpointSecretFactory(endpoint=endpoint)
+    yield PublishKeyFactory(tenant=tenant, key_id=f"pk_{mark}", name=f"{mark} pipeline")
+    yield ApiKeyFactory(tenant=tenant, key_id=f"ak_{mark}", name=f"{mark} dashboard")
+    person = UserFactory(username=f"{mark}-person", email=f"{mark}@example.com", roles=((tenant, Role.OPERATOR),))
+    yield Membership.objects.get(user=person)
+    FeatureFlag.objects.get(name="audit-streaming").tenants.add(tenant)
+    yield FeatureFlag.tenants.through.objects.get(tenant=tenant)
+
+
+def _traffic(subscription: Subscription, mark: str) -> Iterator[Model]:
+    for state in ({"dead": True}, {"delivered": True}, {"retrying": True}, {}):
+        delivery = DeliveryFactory(
+            subscription=subscription,
+            event__subject=f"{mark}-plugin",
+            event__source=f"/{mark}/pipeline",
+            event__tags=[f"{mark}-tag"],
+            **state,
+        )
+        yield delivery
+        yield delivery.event
+        if state:
+            yield AttemptFactory(delivery=delivery, response_body=f"{mark} answered".encode(), error=f"{mark} error")
+    yield OrderedDelivery.objects.create(
+        order_key=UUID(int=7), subscription_id=subscription.pk, delivery_id=delivery.pk
+    )
+    yield RejectedEventFactory(tenant_slug=subscription.tenant.slug, detail=f"{mark} detail", value=mark.encode())
+    yield OutboxMessage.objects.create(
+        id=UUID(int=9), key=f"{subscription.tenant.slug}|x", body=f'{{"{mark}": 1}}'.encode()
+    )
+
+
+def _operations(tenant: Tenant, endpoint: Endpoint, actor: Actor, mark: str) -> Iterator[Model]:
+    now = timezone.now()
+    yield draft(Criteria(tenant_id=tenant.pk), actor, reason=f"{mark} reason")
+    yield FeedItem.objects.create(
+        id=Delivery.objects.filter(tenant=tenant).earliest("pk").pk,
+        tenant=tenant,
+        endpoint=endpoint,
+        event_id=Event.objects.filter(tenant=tenant).earliest("pk").pk,
+        type="plugin.release.published",
+        subject=f"{mark}-plugin",
+        summary=f"{mark} summary",
+    )
+    yield Breaker.objects.create(
+        endpoint_id=endpoint.pk, tenant_id=tenant.pk, state="open", reason=f"{mark} why", failing_since=now
+    )
+    yield Alert.objects.create(
+        kind="endpoint.failing",
+        dedup_key=f"{mark}-key",
+        tenant_id=tenant.pk,
+        endpoint_id=endpoint.pk,
+        summary=f"{mark} is failing",
+    )
+    yield DeliveryCounter.objects.create(
+        minute=now.replace(second=0, microsecond=0),
+        endpoint_id=endpoint.pk,
+        shard=1,
+        tenant_id=tenant.pk,
+        delivered=7_777_777,
+    )
+    yield record(tenant.slug, actor, "endpoint.paused", f"endpoint:{endpoint.pk}", {"reason": f"{mark} reason"})
+
+
+def by_model(rows: list[Model]) -> Rows:
+    found: Rows = {}
+    for row in rows:
+        found.setdefault(type(row), []).append(row)
+    return found
+
+
+def tenant_models() -> set[type[Model]]:
+    """The models whose rows are somebody's: those under row-level security."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relname FROM pg_class WHERE relrowsecurity")
+        protected = {row[0] for row in cursor.fetchall()}
+    return {model for model in apps.get_models(include_auto_created=True) if model._meta.db_table in protected}
+
+
+def tokens(rows: Rows) -> set[str]:
+    """What must not appear anywhere else: the marked words, and the UUIDs."""
+    found: set[str] = set()
+    for group in rows.values():
+        for row in group:
+            for field in row._meta.concrete_fields:
+                found |= set(_words(getattr(row, field.attname)))
+    return found
+
+
+def _words(value: Any) -> Iterator[str]:
+    if isinstance(value, UUID):
+        if value.int > 1 << 64:  # ours; the small ones above are only to fill a column
+            yield str(value)
+            yield value.hex
+    elif isinstance(value, bytes | memoryview):
+        yield from MARKED.findall(bytes(value).decode("utf-8", "replace"))
+    elif isinstance(value, str):
+        yield from MARKED.findall(value)
+    elif isinstance(value, dict | list):
+        yield from MARKED.findall(json.dumps(value))
+
+
+def snapshot(rows: Rows) -> dict[str, list[str]]:
+    """Every stored value of these rows as it is now; a vanished one is missing."""
+    return {
+        model._meta.label: sorted(
+            repr(values) for values in model._default_manager.filter(pk__in=[row.pk for row in group]).values_list()
+        )
+        for model, group in rows.items()
+    }
