@@ -14,12 +14,13 @@ import msgspec
 from django.http import Http404
 
 from eventcenter import registry as event_types
+from eventcenter import row_security
 from eventcenter.adapters import counts
-from eventcenter.adapters.flag import is_on
 from eventcenter.adapters.message import Ignored, Message, PayloadError, Proof, Reason, Rules
 from eventcenter.adapters.registry import FORGES, Forge
 from eventcenter.adapters.services import live_secrets
 from eventcenter.envelope import Envelope
+from eventcenter.flags import Flag, is_on
 from eventcenter.models import Adapter, AdapterKind
 from eventcenter.problems import FieldError, Problem
 from eventcenter.publishing import Receipt, find_problems, publish
@@ -56,9 +57,13 @@ def take(public_id: str, message: Message) -> Taken:
 
 
 def _adapter(public_id: str) -> Adapter:
-    found = Adapter.objects.select_related("tenant").filter(public_id=public_id, tenant__active=True).first()
+    """The URL says whose request it is: from here on it sees that tenant's rows alone."""
+    with row_security.unscoped():
+        known = Adapter.objects.select_related("tenant").filter(public_id=public_id, tenant__active=True)
+        found = known.first()
     if found is None:
         raise Http404
+    row_security.narrow({found.tenant_id})
     return found
 
 
@@ -76,7 +81,7 @@ def _check_proof(adapter: Adapter, forge: Forge, message: Message) -> None:
 
 
 def _switched_off(adapter: Adapter) -> Ignored | None:
-    if not is_on(adapter.tenant.slug):
+    if not is_on(Flag.PLUGIN_RELEASE_WEBHOOK, adapter.tenant.slug):
         return Ignored(Reason.FLAG_OFF, "The flag plugin-release-webhook is off for the tenant.")
     return None if adapter.active else Ignored(Reason.PAUSED, "The adapter is paused.")
 

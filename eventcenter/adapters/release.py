@@ -32,7 +32,7 @@ LETTERS = {"a": "nightly", "b": "beta", "c": "candidate"}
 
 _WORDS = {word: channel for channel, words in CHANNELS.items() for word in words}
 _WORD = re.compile(r"(?<![a-z])(" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r")(?![a-z])")
-_LETTER = re.compile(r"(?<=[0-9])[._-]?([abc])[0-9]+(?![0-9a-z])")
+_LETTER = re.compile(r"[0-9!.]*[0-9][._-]?([abc])[0-9]+(?![0-9a-z])")  # right behind the numbers, as in 2.0b1
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+_!-]{0,127}")
 _PLUGIN_ID = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -110,7 +110,7 @@ def version_of(tag: str, prefix: str = "") -> str:
 def channel_of(version: str, *, prerelease: bool) -> str:
     """`prerelease`: the forge says so. A version that calls itself one is one, whatever the forge says."""
     text = version.lower().partition("+")[0]
-    word, letter = _WORD.search(text), _LETTER.search(text)
+    word, letter = _WORD.search(text), _LETTER.match(text)
     if word:
         return _WORDS[word[1]]
     if letter:

@@ -5,10 +5,14 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
+from eventcenter.row_security import protect_by_tenant, unprotect
+
+TABLES = ("eventcenter_adapter", "eventcenter_adaptercount")
+
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("eventcenter", "0002_outbox_key"),
+        ("eventcenter", "0007_row_security_of_flags"),
         ("subscriptions", "0002_governance"),
     ]
 
@@ -116,4 +120,5 @@ class Migration(migrations.Migration):
                 fields=("adapter", "minute", "outcome", "reason"), name="adapter_count_once_a_minute"
             ),
         ),
+        *[migrations.RunSQL(protect_by_tenant(table), unprotect(table)) for table in TABLES],
     ]
