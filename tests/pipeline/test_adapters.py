@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
+import re
+import subprocess
+from pathlib import Path
 
 import pytest
 import requests
+from django.db.models import Sum
 from standardwebhooks.webhooks import Webhook
 
 from delivery.bench.processes import Fleet, free_port
@@ -86,7 +91,8 @@ def test_subscriber_has_the_release_once_when_github_tells_of_it_three_times(url
         marker["events"][0]["id"],
     }
     assert len(receiver.requests) == 2
-    assert AdapterCount.objects.filter(outcome="accepted").values_list("count", flat=True).count() >= 1
+    sums = AdapterCount.objects.values_list("outcome").annotate(total=Sum("count"))
+    assert dict(sums) == {"accepted": 2, "duplicate": 2, "ignored": 1}
 
 
 def test_nothing_reaches_the_subscriber_when_the_signature_is_another(url: str, receiver: Receiver) -> None:
@@ -99,3 +105,13 @@ def test_nothing_reaches_the_subscriber_when_the_signature_is_another(url: str, 
     assert (refused.status_code, refused.headers["content-type"]) == (401, "application/problem+json")
     assert json.loads(receiver.wait_for(1, timeout=20)[0].body)["data"]["version"] == "1.11.0"
     assert len(receiver.requests) == 1
+
+
+def test_ping_is_answered_when_the_guides_snippet_is_run(url: str) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "adapters.md").read_text()
+    (snippet,) = re.findall(r"```sh\n(.*?)```", guide, re.DOTALL)
+    environ = {"ADAPTER_URL": url, "ADAPTER_SECRET": SECRET, "PATH": os.environ["PATH"]}
+
+    done = subprocess.run(["sh", "-eu", "-c", snippet], env=environ, capture_output=True, timeout=30, check=True)
+
+    assert json.loads(done.stdout)["ignored"] == "ping"
