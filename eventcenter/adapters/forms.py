@@ -42,7 +42,7 @@ class LinesField(forms.CharField):
         """A line's own bound is checked in `validate`."""
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        return (initial or []) != self.to_python(data)
+        return bool((initial or []) != self.to_python(data))
 
 
 class AdapterForm(AdapterModelForm):
