@@ -15,14 +15,20 @@ from rest_framework.views import APIView
 
 from eventcenter.adapters.intake import Taken, take
 from eventcenter.adapters.message import Message, Reason
-from eventcenter.adapters.proof import AUTHORIZATION, GITHUB_SIGNATURE, GITLAB_TOKEN
+from eventcenter.adapters.proof import GITHUB_SIGNATURE, GITLAB_TOKEN
 from eventcenter.intake import refuse_oversize
 from eventcenter.standardwebhooks import SIGNATURE_HEADER
 from eventcenter.views import AnyMediaType
 
 JSON = "application/json"
 BODIES = (JSON, "application/x-www-form-urlencoded", "application/vnd.docker.distribution.events.v2+json")
-PROOFS = (GITHUB_SIGNATURE, GITLAB_TOKEN, SIGNATURE_HEADER, AUTHORIZATION)
+# Registries send their proof as Authorization, which OpenAPI lets no parameter describe.
+PROOFS = (GITHUB_SIGNATURE, GITLAB_TOKEN, SIGNATURE_HEADER)
+ABOUT = (
+    "The adapter's kind says what is taken: GitHub's `release`, GitLab's release events, notifications of CNCF Distribution, "
+    "Harbor's `PUSH_ARTIFACT`. The message is proven by the adapter's secret: X-Hub-Signature-256; webhook-signature or "
+    "X-Gitlab-Token; of registries Authorization. What is understood and not to be published is a 202 with the reason."
+)
 
 
 class AdapterReceipt(serializers.Serializer[None]):
@@ -53,14 +59,22 @@ class AdapterView(APIView):
     @extend_schema(
         operation_id="take_release",
         summary="A forge's webhook: a plugin's release becomes plugin.release.published",
+        description=ABOUT,
         auth=[],
         parameters=[
-            OpenApiParameter(name, str, OpenApiParameter.HEADER, description="The proof, where this forge sends it.")
-            for name in PROOFS
+            OpenApiParameter(
+                "public_id", str, OpenApiParameter.PATH, description="The last part of the adapter's URL."
+            ),
+            *[
+                OpenApiParameter(
+                    name, str, OpenApiParameter.HEADER, description="The proof, where this forge sends it."
+                )
+                for name in PROOFS
+            ],
         ],
         request=dict.fromkeys(BODIES, OpenApiTypes.OBJECT),
         responses={
-            202: AdapterAnswer,
+            202: OpenApiResponse(AdapterAnswer, description="Published, known already, or ignored."),
             400: OpenApiResponse(description="Not what the forge documents; `errors` names the place."),
             401: OpenApiResponse(description="The proof is missing, wrong or stale."),
             404: OpenApiResponse(description="There is no such adapter, or its tenant is not active."),
