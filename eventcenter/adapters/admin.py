@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from audit.audited_admin import AuditedAdmin, actor_of
+from eventcenter.access.admin_scope import TenantScoped
 from eventcenter.adapters import counts
 from eventcenter.adapters.forms import AdapterForm
 from eventcenter.adapters.registry import FORGES
@@ -22,7 +23,7 @@ NEW_SECRET = "The secret of {} is {} — copy it now, it is not shown again."  #
 
 
 @admin.register(Adapter)
-class AdapterAdmin(AuditedAdmin[Adapter]):
+class AdapterAdmin(TenantScoped, AuditedAdmin[Adapter]):
     """The secret is made with the adapter, shown once, and never again. The page of an adapter has the URL for its forge
     and what came of the last day's messages."""
 
@@ -32,7 +33,7 @@ class AdapterAdmin(AuditedAdmin[Adapter]):
     change_form_template = "admin/eventcenter/adapter/change_form.html"
     list_display = ("name", "tenant", "kind", "active", "secret_age", "created_at")
     list_select_related = ("tenant",)
-    list_filter = ("kind", "active", "tenant")
+    list_filter = ("kind", "active", ("tenant", admin.RelatedOnlyFieldListFilter))
     search_fields = ("name", "tenant__slug", "public_id")
     ordering = ("tenant__slug", "name")
     autocomplete_fields = ("tenant",)

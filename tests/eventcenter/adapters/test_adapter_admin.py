@@ -10,13 +10,14 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from audit.models import AuditEntry
+from eventcenter.access.roles import Role
 from eventcenter.adapters import counts
 from eventcenter.adapters.intake import rules_of
 from eventcenter.adapters.message import Rules
 from eventcenter.adapters.services import live_secrets
 from eventcenter.models import Adapter, AdapterKind
 from subscriptions.models import Tenant
-from tests.factories import AdapterFactory, SuperuserFactory, TenantFactory
+from tests.factories import AdapterFactory, SuperuserFactory, TenantFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -163,6 +164,26 @@ def test_chosen_adapters_are_paused_resumed_and_rotated(ops: Client) -> None:
     assert any(new in message for message in told)
     actions = AuditEntry.objects.order_by("position").values_list("action", flat=True)
     assert list(actions) == ["adapter.paused", "adapter.resumed", "adapter.secret_rotated"]
+
+
+def test_tenants_admin_has_its_own_adapters_alone(client: Client) -> None:
+    """An operator sees them and changes nothing."""
+    ours, theirs = AdapterFactory(name="Our forge"), AdapterFactory(name="Their forge")
+    client.force_login(UserFactory(roles=((ours.tenant, Role.TENANT_ADMIN),), is_staff=False))
+
+    page = client.get(url()).content.decode()
+    assert "Our forge" in page
+    assert "Their forge" not in page
+    assert client.get(url("change", theirs.pk)).status_code == 302
+    client.post(url("change", ours.pk), form(name="Renamed"))
+    client.post(url(), {"action": "pause_selected", "_selected_action": theirs.pk})
+    client.force_login(UserFactory(roles=((ours.tenant, Role.OPERATOR),), is_staff=False))
+    assert client.post(url("change", ours.pk), form(name="Again")).status_code == 403
+
+    assert list(Adapter.objects.order_by("pk").values_list("name", "active")) == [
+        ("Renamed", True),
+        ("Their forge", True),
+    ]
 
 
 def test_list_asks_as_often_when_there_are_more(ops: Client, django_assert_num_queries: DjangoAssertNumQueries) -> None:
