@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -41,15 +42,22 @@ def adapter(transactional_db: None, event_types: list[EventType], receiver: Rece
 
 @pytest.fixture
 def url(adapter: Adapter, fleet: Fleet) -> str:
+    """With the web process alone."""
     port = free_port()
     fleet.start_web(port)
+    base = f"http://127.0.0.1:{port}"
+    eventually(lambda: is_up(f"{base}/healthz"), timeout=60)
+    return f"{base}/internal/events/adapters/{adapter.public_id}"
+
+
+@pytest.fixture
+def pipeline(url: str, fleet: Fleet) -> None:
+    """All the other processes."""
     fleet.start_relay()
     fleet.start_consumer()
     fleet.start_worker("worker", "deliveries.fast,deliveries.slow,deliveries.retry")
     fleet.start_sweep()
-    base = f"http://127.0.0.1:{port}"
-    eventually(lambda: is_up(f"{base}/readyz"), timeout=30)
-    return f"{base}/internal/events/adapters/{adapter.public_id}"
+    eventually(lambda: is_up(urljoin(url, "/readyz")), timeout=60)
 
 
 def deliver(url: str, payload: payloads.Json, delivery: str) -> requests.Response:
@@ -65,7 +73,9 @@ def deliver(url: str, payload: payloads.Json, delivery: str) -> requests.Respons
     return requests.post(url, data=body, headers=headers, timeout=10)
 
 
-def test_subscriber_has_the_release_once_when_github_tells_of_it_three_times(url: str, receiver: Receiver) -> None:
+def test_subscriber_has_the_release_once_when_github_tells_of_it_three_times(
+    url: str, pipeline: None, receiver: Receiver
+) -> None:
     """GitHub sends `published` and `released` for one release, and somebody redelivers the first."""
     first = deliver(url, payloads.github(), "delivery-1").json()["events"][0]
     request = receiver.wait_for(1, timeout=20)[0]
@@ -95,7 +105,9 @@ def test_subscriber_has_the_release_once_when_github_tells_of_it_three_times(url
     assert dict(sums) == {"accepted": 2, "duplicate": 2, "ignored": 1}
 
 
-def test_nothing_reaches_the_subscriber_when_the_signature_is_another(url: str, receiver: Receiver) -> None:
+def test_nothing_reaches_the_subscriber_when_the_signature_is_another(
+    url: str, pipeline: None, receiver: Receiver
+) -> None:
     body = json.dumps(payloads.github()).encode()
     headers = {"x-github-event": "release", "x-hub-signature-256": "sha256=" + "0" * 64}
 
