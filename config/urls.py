@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("delivery.console.urls")),
     path("sign-in", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("sign-out", LogoutView.as_view(), name="logout"),
+    path("internal/events/adapters/", include("eventcenter.adapters.urls")),
     path("internal/events/", include("delivery.api.urls")),
     path("admin/", admin.site.urls),
     path("healthz", healthz, name="healthz"),

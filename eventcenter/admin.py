@@ -14,11 +14,12 @@ from django.utils.safestring import SafeString
 from audit.audited_admin import AuditedAdmin, ReadOnlyAdmin
 from eventcenter.access import admin as access_admin
 from eventcenter.access.admin_scope import TenantScoped
+from eventcenter.adapters import admin as adapters_admin
 from eventcenter.ids import id_time
 from eventcenter.models import EventType, FeatureFlag, PublishKey, RejectedEvent
 from eventcenter.publish_keys import seal_new_secret
 
-__all__ = ["access_admin"]  # registers roles, API keys and the trail
+__all__ = ["access_admin", "adapters_admin"]  # registers roles, API keys and the trail; adapters
 
 SHOWN_BYTES = 16_384
 

@@ -66,6 +66,76 @@ class PublishKey(models.Model):
         return f"{self.key_id} ({self.name})"
 
 
+class AdapterKind(models.TextChoices):
+    """The forges whose releases can be taken; eventcenter.adapters.registry says how."""
+
+    GITHUB = "github", "GitHub"
+    GITLAB = "gitlab", "GitLab"
+    OCI = "oci", "OCI registry (CNCF Distribution)"
+    HARBOR = "harbor", "Harbor"
+
+
+class Adapter(models.Model):
+    """A forge's way in: the URL that it calls, the secret that it proves itself with, and which of its releases count."""
+
+    SECRET_PURPOSE = "adapter-secret"  # noqa: S105 - the name of a purpose, not a secret
+
+    public_id = models.CharField(max_length=40, unique=True, help_text="The last part of the URL.")
+    tenant = models.ForeignKey("subscriptions.Tenant", on_delete=models.CASCADE, related_name="adapters")
+    kind = models.CharField(max_length=10, choices=AdapterKind.choices)
+    name = models.CharField(max_length=100)
+    active = models.BooleanField(default=True, help_text="A paused adapter answers its forge, and publishes nothing.")
+    sealed_secret = models.BinaryField()
+    secret_made_at = models.DateTimeField(db_default=Now())
+    sealed_previous_secret = models.BinaryField(null=True, help_text="Taken along until previous_until.")
+    previous_until = models.DateTimeField(null=True, blank=True)
+    repositories = ArrayField(models.TextField(), default=list, blank=True)
+    plugin_ids = models.JSONField(default=dict, blank=True)
+    tag_prefix = models.CharField(max_length=100, blank=True, default="")
+    asset_pattern = models.CharField(max_length=200, blank=True, default="")
+    media_types = ArrayField(models.TextField(), default=list, blank=True)
+    prereleases = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=models.Q(kind__in=AdapterKind.values), name="adapter_kind_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.get_kind_display()})"
+
+
+class AdapterOutcome(models.TextChoices):
+    """What became of what a forge sent. Of an envelope with several events, each is counted."""
+
+    ACCEPTED = "accepted", "Published"
+    DUPLICATE = "duplicate", "Known already"
+    IGNORED = "ignored", "Ignored"
+    REFUSED = "refused", "Refused"
+
+
+class AdapterCount(models.Model):
+    """How often an adapter's messages came to what, and why, in one minute. `reason` is empty where none is needed."""
+
+    tenant = models.ForeignKey("subscriptions.Tenant", on_delete=models.CASCADE, related_name="+")
+    adapter = models.ForeignKey(Adapter, on_delete=models.CASCADE, related_name="counts", db_index=False)
+    minute = models.DateTimeField()
+    outcome = models.TextField(choices=AdapterOutcome.choices)
+    reason = models.TextField(default="")
+    count = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["adapter", "minute", "outcome", "reason"], name="adapter_count_once_a_minute"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M} {self.outcome} {self.reason} {self.count}"
+
+
 class IdempotencyKey(models.Model):
     """Who has the right to be the event of a (tenant, idempotency key). Small, so that it stays in memory.
 

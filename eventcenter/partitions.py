@@ -16,6 +16,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from psycopg import sql
 
+from eventcenter.adapters import counts as adapter_counts
 from eventcenter.ids import id_floor
 from eventcenter.models import IdempotencyKey
 from eventcenter.row_security import WEB_ROLE
@@ -32,7 +33,7 @@ PARTITION_KEY = {"delivery_attempt": "delivery_id"}
 @dataclass(slots=True)
 class Report:
     """Names of partitions made, dropped, and left to the next run because somebody held the table; rows moved out of
-    default partitions, and deleted there as too old; old idempotency keys deleted."""
+    default partitions, and deleted there as too old; old idempotency keys and adapters' counts deleted."""
 
     made: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
@@ -40,6 +41,7 @@ class Report:
     moved_rows: int = 0
     deleted_rows: int = 0
     keys_deleted: int = 0
+    counts_deleted: int = 0
 
 
 def maintain(now: datetime | None = None, days_ahead: int = DAYS_AHEAD) -> Report:
@@ -56,6 +58,7 @@ def maintain(now: datetime | None = None, days_ahead: int = DAYS_AHEAD) -> Repor
         _delete_old_default_rows(table, oldest, report)
     old = IdempotencyKey.objects.filter(created_at__lt=moment - timedelta(days=settings.RETENTION_DAYS_IDEMPOTENCY))
     report.keys_deleted = old.delete()[0]
+    report.counts_deleted = adapter_counts.drop_old(moment)
     counts = {"made": len(report.made), "dropped": report.dropped, "postponed": report.postponed}
     logger.info("partitions.maintained", extra=counts)
     return report

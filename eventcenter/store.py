@@ -126,6 +126,13 @@ ON CONFLICT (minute, shard) DO UPDATE SET ingested = c.ingested + excluded.inges
     duplicates = c.duplicates + excluded.duplicates, rejected = c.rejected + excluded.rejected,
     planned = c.planned + excluded.planned
 """
+# Index: unique (adapter, minute, outcome, reason). Sorted, so that two answers wait for each other instead of deadlocking.
+ADD_ADAPTER_COUNTS: LiteralString = """
+INSERT INTO eventcenter_adaptercount AS c (tenant_id, adapter_id, minute, outcome, reason, count)
+SELECT %b::bigint, %b::bigint, date_trunc('minute', now()), outcome, reason, count
+FROM unnest(%b::text[], %b::text[], %b::bigint[]) AS t (outcome, reason, count) ORDER BY outcome, reason
+ON CONFLICT (adapter_id, minute, outcome, reason) DO UPDATE SET count = c.count + excluded.count
+"""
 BEAT: LiteralString = """
 INSERT INTO eventcenter_heartbeat (role, instance, seen_at) VALUES (%s, %s, now())
 ON CONFLICT (role, instance) DO UPDATE SET seen_at = now()
@@ -178,6 +185,11 @@ def advance_offsets(moves: Sequence[tuple[str, int, int, int]]) -> bool:
 
 def add_ingest_counts(shard: int, ingested: int, duplicates: int, rejected: int, planned: int) -> None:
     execute(ADD_INGEST_COUNTS, [shard, ingested, duplicates, rejected, planned])
+
+
+def add_adapter_counts(tenant_id: int, adapter_id: int, counts: Sequence[tuple[str, str, int]]) -> None:
+    """(outcome, reason, how many) with distinct pairs of the first two; at least one."""
+    execute(ADD_ADAPTER_COUNTS, [tenant_id, adapter_id, *columns_of(counts)])
 
 
 def beat(role: str, instance: str) -> None:

@@ -20,7 +20,7 @@ from delivery.states import DeliveryStatus
 from eventcenter.access.roles import KEY_SCOPES, Role
 from eventcenter.crypto import seal
 from eventcenter.ids import derived_id, id_floor, new_id
-from eventcenter.models import ApiKey, Event, Membership, PublishKey, RejectedEvent, RejectReason
+from eventcenter.models import Adapter, AdapterKind, ApiKey, Event, Membership, PublishKey, RejectedEvent, RejectReason
 from eventcenter.standardwebhooks import generate_secret
 from subscriptions.models import Endpoint, EndpointSecret, Subscription, Tenant
 
@@ -129,6 +129,21 @@ class PublishKeyFactory(DjangoModelFactory[PublishKey]):
     tenant = factory.SubFactory(TenantFactory)
     name = "Release pipeline"
     sealed_secret = factory.LazyAttribute(lambda made: seal(made.secret, PublishKey.SECRET_PURPOSE))
+
+
+class AdapterFactory(DjangoModelFactory[Adapter]):
+    """`secret`: the text that is sealed."""
+
+    class Meta:
+        model = Adapter
+        exclude = ("secret",)
+
+    secret = factory.LazyFunction(generate_secret)
+    public_id = factory.Sequence(lambda n: f"ad_{n:032x}")
+    tenant = factory.SubFactory(TenantFactory)
+    kind = AdapterKind.GITHUB
+    name = "Plugins on GitHub"
+    sealed_secret = factory.LazyAttribute(lambda made: seal(made.secret, Adapter.SECRET_PURPOSE))
 
 
 class EventFactory(DjangoModelFactory[Event]):

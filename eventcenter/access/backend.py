@@ -18,6 +18,7 @@ BY_TENANT: Mapping[str, Needs] = {
     "audit.auditentry": (Permission.ADMINISTER, None),
     "delivery.alert": (Permission.VIEW, None),
     "delivery.breaker": (Permission.VIEW, Permission.OPERATE),
+    "eventcenter.adapter": (Permission.VIEW, Permission.ADMINISTER),
     "eventcenter.apikey": (Permission.ADMINISTER, Permission.ADMINISTER),
     "eventcenter.membership": (Permission.ADMINISTER, Permission.ADMINISTER),
     "eventcenter.publishkey": (Permission.ADMINISTER, Permission.ADMINISTER),
