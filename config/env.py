@@ -16,6 +16,7 @@ TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 CLUSTER = re.compile("[a-z0-9-]{1,40}")
 SERVERS = re.compile(r"[^\s,;=:]+:[0-9]{1,5}(,[^\s,;=:]+:[0-9]{1,5})*")
+PLACE = re.compile("[a-z0-9-]{1,63}")  # a tenant's slug, or platform
 SERVICE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
 
 
@@ -121,6 +122,33 @@ class Env:
                 )
             found[cluster] = servers
         return found
+
+    def complete(self, names: tuple[str, ...]) -> bool:
+        """Whether all of them are set; some without the others stop the start."""
+        missing = [name for name in names if not self.text(name, "")]
+        if missing and len(missing) < len(names):
+            together = ", ".join(names)
+            raise ImproperlyConfigured(
+                f"{missing[0]} is not set, but others of {together} are; set all of them or none."
+            )
+        return not missing
+
+    def role_map(self, name: str, roles: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
+        """`group=tenant:role` or `group=platform:role`, semicolons between → (group, tenant or platform, role) each.
+
+        A group may hold = and commas, as a directory's distinguished names do; the last = ends it.
+        """
+        found = []
+        for word in filter(None, (part.strip() for part in self.text(name, "").split(";"))):
+            group, _, grant = word.rpartition("=")
+            place, _, role = (part.strip() for part in grant.partition(":"))
+            if not group.strip() or not PLACE.fullmatch(place) or role not in roles:
+                raise ImproperlyConfigured(
+                    f"{name}: {word!r} is no grant; it takes group=tenant:role or group=platform:role with ; between,"
+                    f" and as role {', '.join(roles)}."
+                )
+            found.append((group.strip(), place, role))
+        return tuple(found)
 
     def encryption_keys(self, name: str, default: str | None) -> tuple[tuple[str, bytes], ...]:
         """`kid:base64` pairs, comma separated; 32 bytes each (AES-256); the first one encrypts, all decrypt by their kid."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 
 from config.env import SERVICE_VARIABLES, Env, load_stack_file
 
@@ -41,6 +43,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "django_prometheus",
     "csp",
+    "axes",
     "audit",
     "eventcenter",
     "subscriptions",
@@ -50,16 +53,21 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    # Outside of all that answers by itself, so that error pages have their policies too.
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.middleware.permissions_policy",
+    "config.middleware.client_address",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "subscriptions.sign_in.session_age.session_age",
     "eventcenter.access.middleware.TenantScope",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 ROOT_URLCONF = "config.urls"
@@ -199,20 +207,11 @@ STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = not PRODUCTION
-AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
-    "eventcenter.access.backend.RoleBackend",
-]
-LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "deliveries"
-LOGOUT_REDIRECT_URL = "login"
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-]
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
+        "script-src": [SELF],
+        "style-src": [SELF],
         "frame-ancestors": [NONE],
         "base-uri": [SELF],
         "form-action": [SELF],
@@ -221,13 +220,86 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 SECURE_CONTENT_TYPE_NOSNIFF = True
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_SSL_REDIRECT = env.boolean("SECURE_SSL_REDIRECT", PRODUCTION)
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = env.integer("SECURE_HSTS_SECONDS", 31_536_000 if PRODUCTION else 0, 0, 63_072_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.boolean("BEHIND_TLS_PROXY", False) else None
+BEHIND_TLS_PROXY = env.boolean("BEHIND_TLS_PROXY", False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
+# How many proxies of ours add to X-Forwarded-For: what the outermost of them wrote is the client's address.
+TRUSTED_PROXY_HOPS = env.integer("TRUSTED_PROXY_HOPS", 1 if BEHIND_TLS_PROXY else 0, 0, 9)
 PROMETHEUS_EXPORT_MIGRATIONS = False
+
+# --- Sign-in (docs/operations/sign-in.md, docs/adr/0018) ----------------------------------------------------------------
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "deliveries"
+LOGOUT_REDIRECT_URL = "login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+# __Host-: a browser takes such a cookie over TLS only, for this host alone, so that no neighbouring host can plant one.
+SESSION_COOKIE_NAME = "__Host-sessionid" if PRODUCTION else "sessionid"
+CSRF_COOKIE_NAME = "__Host-csrftoken" if PRODUCTION else "csrftoken"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = (
+    "Lax"  # not Strict: the way back from the identity provider is cross-site
+)
+SESSION_COOKIE_AGE = 3600 * env.integer("SESSION_IDLE_HOURS", 12, 1, 720)
+SESSION_MAX_AGE_S = 3600 * env.integer("SESSION_MAX_HOURS", 72, 1, 8760)
+
+OIDC_ON = env.complete(("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"))
+OIDC_SCHEMES = ("https",) if PRODUCTION else ("https", "http")
+OIDC_ISSUER = env.url("OIDC_ISSUER", "", OIDC_SCHEMES)
+OIDC_RP_CLIENT_ID = env.text("OIDC_CLIENT_ID", "")
+OIDC_RP_CLIENT_SECRET = env.text("OIDC_CLIENT_SECRET", "")
+OIDC_NAME = env.text("OIDC_NAME", "single sign-on")
+OIDC_RP_SCOPES = env.text("OIDC_SCOPES", "openid profile email")
+OIDC_RP_SIGN_ALGO = env.choice("OIDC_SIGN_ALGORITHM", ("RS256", "ES256"), "RS256")
+# Without these three the provider's discovery document is asked for them.
+OIDC_ENDPOINTS_GIVEN = env.complete(("OIDC_AUTHORIZATION_URL", "OIDC_TOKEN_URL", "OIDC_JWKS_URL"))
+OIDC_AUTHORIZATION_URL = env.url("OIDC_AUTHORIZATION_URL", "", OIDC_SCHEMES)
+OIDC_TOKEN_URL = env.url("OIDC_TOKEN_URL", "", OIDC_SCHEMES)
+OIDC_JWKS_URL = env.url("OIDC_JWKS_URL", "", OIDC_SCHEMES)
+OIDC_USERINFO_URL = env.url("OIDC_USERINFO_URL", "", OIDC_SCHEMES)
+OIDC_END_SESSION_URL = env.url("OIDC_END_SESSION_URL", "", OIDC_SCHEMES)
+OIDC_CLAIM_USERNAME = env.text("OIDC_CLAIM_USERNAME", "preferred_username")
+OIDC_CLAIM_NAME = env.text("OIDC_CLAIM_NAME", "name")
+OIDC_CLAIM_EMAIL = env.text("OIDC_CLAIM_EMAIL", "email")
+OIDC_CLAIM_GROUPS = env.text("OIDC_CLAIM_GROUPS", "groups")
+OIDC_LINK_VERIFIED_EMAIL = env.boolean("OIDC_LINK_VERIFIED_EMAIL", False)
+OIDC_ROLE_MAP = env.role_map("OIDC_ROLE_MAP", ("viewer", "operator", "approver", "tenant_admin"))
+# What mozilla-django-oidc reads besides.
+OIDC_USE_PKCE = OIDC_USE_NONCE = True
+OIDC_PKCE_CODE_CHALLENGE_METHOD = "S256"
+OIDC_AUTHENTICATION_CALLBACK_URL = "oidc-callback"
+OIDC_TIMEOUT = 5  # seconds to connect and between bytes; somebody waits before a browser
+
+PASSWORD_SIGN_IN = env.boolean("PASSWORD_SIGN_IN", True)
+if not PASSWORD_SIGN_IN and not OIDC_ON:
+    raise ImproperlyConfigured("PASSWORD_SIGN_IN is false and OIDC_ISSUER is not set: nobody could sign in.")
+# A session is good while its backend stands here: what is switched off ends the sessions that came by it.
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    *(["subscriptions.sign_in.oidc.backend.OidcBackend"] if OIDC_ON else []),
+    *(["django.contrib.auth.backends.ModelBackend"] if PASSWORD_SIGN_IN else []),
+    "eventcenter.access.backend.RoleBackend",
+]
+AXES_HANDLER = "subscriptions.sign_in.throttle.SignInAttempts"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
+AXES_FAILURE_LIMIT = env.integer("SIGN_IN_FAILURES_PER_USER", 5, 1, 1000)
+SIGN_IN_FAILURES_PER_ADDRESS = env.integer("SIGN_IN_FAILURES_PER_ADDRESS", 50, 1, 100_000)
+AXES_COOLOFF_TIME = timedelta(minutes=env.integer("SIGN_IN_LOCK_MINUTES", 15, 1, 1440))
+AXES_CLIENT_IP_CALLABLE = "subscriptions.sign_in.throttle.throttled_address"
+AXES_LOCKOUT_CALLABLE = "subscriptions.sign_in.throttle.locked_out"
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken", "code", "state"]
+AXES_DISABLE_ACCESS_LOG = True  # the audit trail has it
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 
 LOGGING = {
     "version": 1,
@@ -239,6 +311,7 @@ LOGGING = {
             "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger", "message": "event"},
         }
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "filters": {"without_query": {"()": "config.logs.WithoutQuery"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["without_query"]}},
     "root": {"handlers": ["stderr"], "level": env.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from base64 import b64encode
@@ -14,9 +15,11 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config.env import Env, load_stack_file
+from eventcenter.access.roles import Role
 
 ROOT = Path(__file__).parents[2]
 KEY = b64encode(b"k" * 32).decode()
+ROLES_READ = re.findall(r'role_map\("OIDC_ROLE_MAP", (.*)\)', (ROOT / "config" / "settings.py").read_text())
 OTHER_KEY = b64encode(b"o" * 32).decode()
 
 
@@ -137,6 +140,32 @@ def test_clusters_are_refused_when_one_is_no_pair_or_named_twice(value: str) -> 
     assert "bus" in refused(value, lambda env: env.clusters("NAME", {"bus": "k:1"}))
 
 
+def test_variables_belong_together_when_one_of_them_is_set() -> None:
+    names = ("NAME", "OTHER", "THIRD")
+    assert Env({}).complete(names) is False
+    assert Env({"NAME": "a", "OTHER": "b", "THIRD": "c"}).complete(names) is True
+    with pytest.raises(ImproperlyConfigured, match=r"^OTHER is not set, but others of NAME, OTHER, THIRD are"):
+        Env({"NAME": "a", "OTHER": " "}).complete(names)
+
+
+def test_role_map_is_read_when_groups_hold_commas_and_equals_signs() -> None:
+    env = Env({"NAME": " ops = platform:operator; cn=admins,ou=acme=acme:tenant_admin ;"})
+    assert env.role_map("NAME", ("operator", "tenant_admin")) == (
+        ("ops", "platform", "operator"),
+        ("cn=admins,ou=acme", "acme", "tenant_admin"),
+    )
+    assert Env({}).role_map("NAME", ("operator",)) == ()
+
+
+@pytest.mark.parametrize(
+    "value", ["ops", "ops=acme", "ops=acme:", "=acme:operator", "ops=:operator", "ops=Acme:operator", "ops=acme:root"]
+)
+def test_role_map_is_refused_when_an_entry_grants_nothing_we_know(value: str) -> None:
+    assert "operator, viewer" in refused(
+        f"a=b:viewer;{value}", lambda env: env.role_map("NAME", ("operator", "viewer"))
+    )
+
+
 def test_encryption_keys_are_read_in_their_order() -> None:
     keys = Env({"NAME": f"new:{KEY}, old:{OTHER_KEY}"}).encryption_keys("NAME", None)
 
@@ -184,10 +213,10 @@ def test_stack_file_is_left_alone_when_a_service_is_set(tmp_path: Path) -> None:
     assert environ == {"KAFKA_BOOTSTRAP_SERVERS": "h:1"}
 
 
-def check(**environ: str) -> subprocess.CompletedProcess[str]:
+def check(*options: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """`manage.py check` of a production that has these variables and no others of ours."""
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "HOME") if name in os.environ}
-    argv = [sys.executable, str(ROOT / "manage.py"), "check"]
+    argv = [sys.executable, str(ROOT / "manage.py"), "check", *options]
     env = {**kept, "ENVIRONMENT": "production", **environ}
     return subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=60)
 
@@ -196,6 +225,59 @@ def test_production_starts_when_it_has_its_keys() -> None:
     done = check(SECRET_KEY="s" * 60, ENCRYPTION_KEYS=f"k1:{KEY}", ALLOWED_HOSTS="events.example.com")
 
     assert done.returncode == 0, done.stderr
+
+
+PRODUCTION = {
+    "SECRET_KEY": "".join(chr(33 + number % 90) for number in range(80)),
+    "ENCRYPTION_KEYS": f"k1:{KEY}",
+    "ALLOWED_HOSTS": "events.example.com",
+}
+OIDC = {"OIDC_ISSUER": "https://id.example.com", "OIDC_CLIENT_ID": "event-center", "OIDC_CLIENT_SECRET": "s"}
+
+
+@pytest.mark.parametrize("environ", [{}, OIDC, OIDC | {"PASSWORD_SIGN_IN": "false"}])
+def test_deploy_check_warns_of_nothing_when_production_has_its_keys(environ: dict[str, str]) -> None:
+    done = check("--deploy", "--fail-level", "WARNING", **PRODUCTION, **environ)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "System check identified no issues (0 silenced).\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"OIDC_ISSUER": "https://id.example.com"}, "OIDC_CLIENT_ID is not set"),
+        ({"OIDC_CLIENT_ID": "a", "OIDC_CLIENT_SECRET": "s"}, "OIDC_ISSUER is not set"),
+        (OIDC | {"OIDC_ISSUER": "http://id.example.com"}, "OIDC_ISSUER takes a URL that starts with https://."),
+        (OIDC | {"OIDC_TOKEN_URL": "https://id.example.com/token"}, "OIDC_AUTHORIZATION_URL is not set"),
+        (OIDC | {"OIDC_SIGN_ALGORITHM": "HS256"}, "OIDC_SIGN_ALGORITHM is 'HS256'; it takes one of RS256, ES256"),
+        (OIDC | {"OIDC_ROLE_MAP": "ops=acme:root"}, "OIDC_ROLE_MAP: 'ops=acme:root' is no grant"),
+        ({"PASSWORD_SIGN_IN": "false"}, "PASSWORD_SIGN_IN is false and OIDC_ISSUER is not set"),
+        ({"TRUSTED_PROXY_HOPS": "-1"}, "TRUSTED_PROXY_HOPS is '-1'"),
+    ],
+)
+def test_production_refuses_to_start_when_sign_in_is_half_set_up(environ: dict[str, str], named: str) -> None:
+    done = check(**PRODUCTION, **environ)
+
+    assert done.returncode != 0
+    assert f"ImproperlyConfigured: {named}" in done.stderr
+
+
+def test_cookies_are_bound_to_the_host_when_it_is_production() -> None:
+    names = ["SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_HTTPONLY"]
+    told = "; ".join(f"print(settings.{name})" for name in [*names, "SESSION_COOKIE_SAMESITE", "TRUSTED_PROXY_HOPS"])
+    argv = [sys.executable, "-c", f"from django.conf import settings; {told}"]
+    env = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "config.settings", "ENVIRONMENT": "production"}
+    env |= PRODUCTION | {"BEHIND_TLS_PROXY": "true"}
+
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT)
+
+    assert done.stdout.split() == ["__Host-sessionid", "__Host-csrftoken", "True", "True", "Lax", "1"], done.stderr
+
+
+def test_roles_of_the_map_are_those_that_there_are() -> None:
+    assert sorted(re.findall(r'"(\w+)"', ROLES_READ[0])) == sorted(Role.values)
 
 
 @pytest.mark.parametrize(

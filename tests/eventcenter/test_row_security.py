@@ -33,6 +33,7 @@ OPEN_TABLES = {
     "eventcenter_featureflag_groups": "waffle's; no tenant in it",
     "eventcenter_featureflag_users": "waffle's; no tenant in it",
     "delivery_dispatch": "ids alone, for workers",
+    "subscriptions_signinidentity": "people's, of no tenant; read by the sign-in alone",
 }
 
 
