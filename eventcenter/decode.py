@@ -12,7 +12,15 @@ import msgspec
 
 from eventcenter.bus import EVENT_ID_ATTRIBUTE
 from eventcenter.consumer import BusMessage
-from eventcenter.envelope import Envelope, EnvelopeError, effective_idempotency_key, parse_kafka, to_structured
+from eventcenter.envelope import (
+    Envelope,
+    EnvelopeError,
+    effective_idempotency_key,
+    in_v1_words,
+    is_v1_message,
+    parse_kafka,
+    to_structured,
+)
 from eventcenter.ids import id_floor, new_id
 from eventcenter.models import RejectReason
 from eventcenter.publishing import key_digest
@@ -69,6 +77,8 @@ def decode(message: BusMessage, schemas: SchemaSet, tenant_ids: TenantIds, now: 
         envelope.type, envelope.dataschema, envelope.datacontenttype, envelope.data, envelope.tenant
     )
     if problems:
+        if is_v1_message(message.headers, message.value):
+            problems = [in_v1_words(problem) for problem in problems]
         detail = "; ".join(str(problem) for problem in problems)
         return Rejection(message, RejectReason.INVALID, detail, envelope.tenant or "")
     return _candidate(message, envelope, tenant_id, now)

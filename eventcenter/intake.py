@@ -10,13 +10,18 @@ from rest_framework.request import Request
 from eventcenter.envelope import (
     BATCH_CONTENT_TYPE,
     STRUCTURED_CONTENT_TYPE,
+    V1_BATCH_CONTENT_TYPE,
+    V1_CONTENT_TYPE,
     Envelope,
     EnvelopeError,
     FieldProblem,
+    in_v1_words,
     parse_batch,
     parse_binary,
     parse_structured,
     parse_traceparent,
+    parse_v1,
+    parse_v1_batch,
 )
 from eventcenter.problems import FieldError, Problem
 from eventcenter.publishing import find_problems
@@ -27,6 +32,9 @@ MAX_BATCH_EVENTS = 1_000
 # Well below the 1 MB that Kafka takes in one message by default; CloudEvents asks consumers for 64 KiB at least.
 MAX_EVENT_BYTES = 512 * 1024
 MAX_ERRORS_TOLD = 100  # enough to mend a batch by; a hostile one does not get a longer answer than its own size
+
+_SINGLES = {STRUCTURED_CONTENT_TYPE: parse_structured, V1_CONTENT_TYPE: parse_v1}
+_BATCHES = {BATCH_CONTENT_TYPE: parse_batch, V1_BATCH_CONTENT_TYPE: parse_v1_batch}
 
 
 def refuse_oversize(request: Request) -> None:
@@ -47,23 +55,23 @@ def read_events(request: Request, tenant: str, schemas: SchemaSet) -> list[Envel
         envelopes = _parse(media_type, request)
     except EnvelopeError as error:
         raise _invalid(error.problems) from None
-    batch = media_type == BATCH_CONTENT_TYPE
     if len(envelopes) > MAX_BATCH_EVENTS:
         raise _too_large(f"The batch has {len(envelopes)} events; at most {MAX_BATCH_EVENTS} are taken.")
-    _refuse_large_events(envelopes, batch)
-    _refuse_unknown_types(envelopes, schemas, batch)
-    _refuse_wrong_fields(envelopes, tenant, schemas, batch)
+    try:
+        _refuse_wrong_events(envelopes, tenant, schemas, media_type in _BATCHES)
+    except Problem as problem:
+        raise _in_v1_words(problem) if media_type in (V1_CONTENT_TYPE, V1_BATCH_CONTENT_TYPE) else problem from None
     return envelopes
 
 
 def _parse(media_type: str, request: Request) -> list[Envelope]:
-    if media_type == BATCH_CONTENT_TYPE:
-        return parse_batch(request.body)
-    if media_type == STRUCTURED_CONTENT_TYPE:
-        return [_with_trace(parse_structured(request.body), request)]
+    if media_type in _BATCHES:
+        return _BATCHES[media_type](request.body)
+    if media_type in _SINGLES:
+        return [_with_trace(_SINGLES[media_type](request.body), request)]
     if "ce-specversion" in request.headers:
         return [_with_trace(parse_binary(request.headers, request.body), request)]
-    taken = f"{STRUCTURED_CONTENT_TYPE}, {BATCH_CONTENT_TYPE}, or any type with ce-* headers (binary mode)"
+    taken = f"{', '.join((*_SINGLES, *_BATCHES))}, or any type with ce-* headers (binary mode)"
     raise Problem(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "unsupported-media-type",
@@ -75,6 +83,18 @@ def _with_trace(envelope: Envelope, request: Request) -> Envelope:
     """A lone event without a trace of its own belongs to the request's (W3C Trace Context)."""
     trace = parse_traceparent(request.headers.get("traceparent"))
     return msgspec.structs.replace(envelope, traceparent=trace) if trace and not envelope.traceparent else envelope
+
+
+def _refuse_wrong_events(envelopes: list[Envelope], tenant: str, schemas: SchemaSet, batch: bool) -> None:
+    _refuse_large_events(envelopes, batch)
+    _refuse_unknown_types(envelopes, schemas, batch)
+    _refuse_wrong_fields(envelopes, tenant, schemas, batch)
+
+
+def _in_v1_words(problem: Problem) -> Problem:
+    told = (in_v1_words(FieldProblem(error.field, error.message, error.index)) for error in problem.errors)
+    problem.errors = [FieldError(each.field, each.message, each.index) for each in told]
+    return problem
 
 
 def _refuse_large_events(envelopes: list[Envelope], batch: bool) -> None:

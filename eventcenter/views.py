@@ -12,7 +12,12 @@ from rest_framework.views import APIView
 
 from eventcenter import registry
 from eventcenter.authentication import Publisher, PublishSignature
-from eventcenter.envelope import BATCH_CONTENT_TYPE, STRUCTURED_CONTENT_TYPE
+from eventcenter.envelope import (
+    BATCH_CONTENT_TYPE,
+    STRUCTURED_CONTENT_TYPE,
+    V1_BATCH_CONTENT_TYPE,
+    V1_CONTENT_TYPE,
+)
 from eventcenter.intake import read_events, refuse_oversize
 from eventcenter.publishing import publish
 
@@ -24,7 +29,7 @@ class AnyMediaType(BaseParser):
 
 
 class PublishView(APIView):
-    """CloudEvents in: one (structured or binary mode) or a batch. 202 means committed; nothing of a refused batch is kept."""
+    """CloudEvents or v1 in: one event or a batch. 202 means committed; nothing of a refused batch is kept."""
 
     authentication_classes = (PublishSignature,)
     permission_classes = ()
@@ -36,7 +41,12 @@ class PublishView(APIView):
 
     @extend_schema(
         operation_id="publish_events",
-        request={STRUCTURED_CONTENT_TYPE: dict, BATCH_CONTENT_TYPE: list},
+        request={
+            STRUCTURED_CONTENT_TYPE: dict,
+            BATCH_CONTENT_TYPE: list,
+            V1_CONTENT_TYPE: dict,
+            V1_BATCH_CONTENT_TYPE: list,
+        },
         responses={202: OpenApiResponse(description="Accepted; our id and whether it was a duplicate, per event.")},
     )
     def post(self, request: Request) -> Response:

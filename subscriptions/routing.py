@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from django.db.models import F
 from django.utils import timezone
 
+from eventcenter import flags
 from eventcenter.crypto import UnsealError, unseal
 from eventcenter.follow import Followed
 from eventcenter.standardwebhooks import decode_secret
@@ -42,6 +43,7 @@ class Sink:
     rate_limit: float | None = None
     tenant_rate_limit: float | None = None
     max_in_flight: int | None = None
+    envelope_v1: bool = False  # the tenant still gets the form from before CloudEvents, where no template shapes it
     secrets_unreadable: bool = False  # it has live secrets, or credentials, and none can be opened
 
     def __repr__(self) -> str:
@@ -78,6 +80,7 @@ def _route(row: Subscription) -> Route | None:
 
 
 def _load_delivery_settings() -> DeliverySettings:
+    flags.states.reload()  # a moved flag is what may have brought us here
     secrets: dict[int, list[bytes]] = {}  # an endpoint with an empty list has secrets that cannot be opened
     for secret in EndpointSecret.objects.live(timezone.now()).order_by("-created_at", "-id"):
         secrets.setdefault(secret.endpoint_id, []).extend(_opened(secret))
@@ -122,6 +125,7 @@ def _sink(row: Endpoint, secrets: list[bytes], unreadable: bool) -> Sink:
         rate_limit=row.rate_limit,
         tenant_rate_limit=row.tenant.rate_limit,
         max_in_flight=row.max_in_flight,
+        envelope_v1=not flags.is_on(flags.Flag.EVENT_BUS_V2, row.tenant.slug),
         secrets_unreadable=unreadable or bool(row.sealed_credentials and not credentials),
     )
 

@@ -90,7 +90,7 @@ class Inbox:
 
 
 def event_attributes(headers: Message[str, str], body: bytes) -> tuple[str, str, str]:
-    """Id, type and subject of the CloudEvent, in binary or in structured mode; empty where there is none."""
+    """Id, type and subject of the CloudEvent, in binary or in structured mode, or of v1; empty where there is none."""
     if "ce-id" in headers:
         return headers["ce-id"], headers.get("ce-type", ""), headers.get("ce-subject", "")
     try:
@@ -99,7 +99,9 @@ def event_attributes(headers: Message[str, str], body: bytes) -> tuple[str, str,
         event = None
     if not isinstance(event, dict):
         return "", "", ""
-    return str(event.get("id", "")), str(event.get("type", "")), str(event.get("subject", ""))
+    found = event.get("event_id") or event.get("id"), event.get("event") or event.get("type"), event.get("subject")
+    event_id, event_type, subject = (str(value or "") for value in found)
+    return event_id, event_type, subject
 
 
 class Receiver(ThreadingHTTPServer):

@@ -15,7 +15,12 @@ from delivery.api.authentication import publisher_of
 from delivery.api.intake import make_job
 from delivery.replays.criteria import ENDED, Criteria
 from delivery.replays.service import RATE_DEFAULT_PER_S
-from eventcenter.envelope import BATCH_CONTENT_TYPE, STRUCTURED_CONTENT_TYPE
+from eventcenter.envelope import (
+    BATCH_CONTENT_TYPE,
+    STRUCTURED_CONTENT_TYPE,
+    V1_BATCH_CONTENT_TYPE,
+    V1_CONTENT_TYPE,
+)
 from eventcenter.models import Event
 from eventcenter.problems import FieldError, Problem
 from eventcenter.views import PublishView
@@ -32,6 +37,8 @@ class PublishOrReplayView(PublishView):
         request={
             STRUCTURED_CONTENT_TYPE: OpenApiTypes.OBJECT,
             BATCH_CONTENT_TYPE: {"type": "array", "items": {"type": "object"}},
+            V1_CONTENT_TYPE: OpenApiTypes.OBJECT,
+            V1_BATCH_CONTENT_TYPE: {"type": "array", "items": {"type": "object"}},
             JSON_CONTENT_TYPE: OpenApiTypes.OBJECT,
         },
         responses={

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from eventcenter.envelope.attributes import build_envelope
 from eventcenter.envelope.binary import checked_body
 from eventcenter.envelope.model import (
+    DEFAULT_CONTENT_TYPE,
     Envelope,
     EnvelopeError,
     FieldProblem,
@@ -15,6 +16,7 @@ from eventcenter.envelope.model import (
     wire_attributes,
 )
 from eventcenter.envelope.structured import STRUCTURED_CONTENT_TYPE, parse_structured
+from eventcenter.envelope.v1 import V1_CONTENT_TYPE, looks_like_v1, parse_v1
 
 KAFKA_PREFIX = "ce_"
 _PREFIX_CHARS = len(KAFKA_PREFIX)
@@ -23,7 +25,7 @@ KafkaHeaders = Sequence[tuple[str, bytes | None]]
 
 
 def parse_kafka(headers: KafkaHeaders | None, value: bytes | None) -> Envelope:
-    """The event of a Kafka message, in either mode. Raises EnvelopeError when it is not one.
+    """The event of a Kafka message, in either mode or as v1. Raises EnvelopeError when it is not one.
 
     A message with no `ce_` header and no `content-type` is read as structured JSON, which the binding lets a sender
     leave unmarked.
@@ -31,6 +33,8 @@ def parse_kafka(headers: KafkaHeaders | None, value: bytes | None) -> Envelope:
     problems: list[FieldProblem] = []
     attributes, content_type = _read_headers(headers or (), problems)
     body = value or b""
+    if not attributes and _is_v1(content_type, body):
+        return parse_v1(body)
     if content_type is None:
         if not attributes and not problems:
             return parse_structured(body)
@@ -40,6 +44,17 @@ def parse_kafka(headers: KafkaHeaders | None, value: bytes | None) -> Envelope:
         attributes["datacontenttype"] = content_type
     data = checked_body(attributes, body, problems)
     return build_envelope(attributes, data, problems, from_bus=True)
+
+
+def is_v1_message(headers: KafkaHeaders | None, value: bytes | None) -> bool:
+    """Whether parse_kafka reads it as v1: told by its content-type, or without `ce_` headers by its shape."""
+    attributes, content_type = _read_headers(headers or (), [])
+    return not attributes and _is_v1(content_type, value or b"")
+
+
+def _is_v1(content_type: str | None, body: bytes) -> bool:
+    media = (content_type or "").partition(";")[0].strip().lower()
+    return media == V1_CONTENT_TYPE or (media in ("", DEFAULT_CONTENT_TYPE) and looks_like_v1(body))
 
 
 def _read_headers(headers: KafkaHeaders, problems: list[FieldProblem]) -> tuple[dict[str, object], str | None]:

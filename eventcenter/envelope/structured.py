@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -35,6 +36,8 @@ from eventcenter.envelope.payload import (
 STRUCTURED_CONTENT_TYPE = "application/cloudevents+json"
 BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
 
+T = TypeVar("T")
+
 _JSON = MediaType(is_json=True, is_utf8=True, is_cloudevents=False)
 
 
@@ -58,7 +61,7 @@ class _CommonEvent(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     data_base64: str | None = None
 
 
-class _Members(NamedTuple):
+class Members(NamedTuple):
     """The members of an event's JSON object; `data` is the raw JSON text or None for none."""
 
     attributes: dict[str, Any]
@@ -73,12 +76,17 @@ _array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
 def parse_structured(body: bytes) -> Envelope:
     """One event in the JSON event format. Raises EnvelopeError."""
+    check_text(body)
+    return _parse_event(body)
+
+
+def check_text(body: bytes) -> None:
+    """That it can be one event's JSON text. Raises EnvelopeError."""
     try:
         check_utf8(body)
         check_depth(body, MAX_DATA_DEPTH + 1)
     except RefusedError as refused:
         raise EnvelopeError([FieldProblem("body", str(refused))]) from None
-    return _parse_event(body)
 
 
 def parse_batch(body: bytes) -> list[Envelope]:
@@ -86,11 +94,16 @@ def parse_batch(body: bytes) -> list[Envelope]:
 
     Raises EnvelopeError with the problems of all events, each with its event's index.
     """
+    return parse_each(body, _parse_event)
+
+
+def parse_each(body: bytes, parse: Callable[[bytes], Envelope]) -> list[Envelope]:
+    """The events of a JSON array, each by `parse`. Raises EnvelopeError as parse_batch does."""
     envelopes: list[Envelope] = []
     problems: list[FieldProblem] = []
     for index, raw in enumerate(_batch_members(body)):
         try:
-            envelopes.append(_parse_event(bytes(raw)))
+            envelopes.append(parse(bytes(raw)))
         except EnvelopeError as error:
             problems += [replace(problem, index=index) for problem in error.problems]
     if problems:
@@ -117,13 +130,18 @@ def _batch_members(body: bytes) -> list[msgspec.Raw]:
 def _parse_event(body: bytes) -> Envelope:
     members = _decode_members(body)
     problems: list[FieldProblem] = []
-    data = _data_of(members, problems)
+    data = data_of(members, problems)
     return build_envelope(members.attributes, data, problems)
 
 
-def _decode_members(body: bytes) -> _Members:
+def _decode_members(body: bytes) -> Members:
+    return decoded(lambda text: _common_members(text) or _all_members(text), body)
+
+
+def decoded(read: Callable[[bytes], T], body: bytes) -> T:
+    """What `read` makes of an event's JSON text. Raises EnvelopeError for what msgspec does not take."""
     try:
-        return _common_members(body) or _all_members(body)
+        return read(body)
     except RecursionError:
         message = TOO_DEEP
     except msgspec.ValidationError:
@@ -133,7 +151,7 @@ def _decode_members(body: bytes) -> _Members:
     raise EnvelopeError([FieldProblem("body", message)])
 
 
-def _common_members(body: bytes) -> _Members | None:
+def _common_members(body: bytes) -> Members | None:
     """The quick way, for an event of only named string attributes without escaped quotes; None for any other.
 
     The decoder takes the last of two members of one name. The count finds them without a second parse: every member
@@ -151,25 +169,31 @@ def _common_members(body: bytes) -> _Members | None:
     quotes = 4 * strings + (0 if data is None else 2 + data.count(b'"'))
     if body.count(b'"') != quotes:
         return None
-    return _Members(members, data, encoded)
+    return Members(members, data, encoded)
 
 
-def _all_members(body: bytes) -> _Members:
+def _all_members(body: bytes) -> Members:
     """Any event. Raises EnvelopeError for a name that stands twice, msgspec's errors for what is no JSON object."""
+    raws = raw_members(body)
+    data = raws.pop("data", None)
+    values: dict[str, Any] = {name: msgspec.json.decode(raw) for name, raw in raws.items()}
+    encoded = values.pop("data_base64", None)
+    return Members(values, None if data is None else bytes(data), encoded)
+
+
+def raw_members(body: bytes) -> dict[str, msgspec.Raw]:
+    """A JSON object's members, each name once. Raises like _all_members."""
     raws = _object_decoder.decode(body)
     if len(raws) > MAX_EXTENSIONS + len(_CommonEvent.__struct_fields__):
         raise EnvelopeError([too_many_extensions()])
     _refuse_repeated_names(body, raws)
-    data = raws.pop("data", None)
-    values: dict[str, Any] = {name: msgspec.json.decode(raw) for name, raw in raws.items()}
-    encoded = values.pop("data_base64", None)
-    return _Members(values, None if data is None else bytes(data), encoded)
+    return raws
 
 
 def split_members(body: bytes) -> tuple[dict[str, Scalar], bytes]:
     """The attributes and the data of `to_structured`'s bytes. Nothing is checked again: those bytes are our own."""
     members = _decode_members(body)
-    return {name: value for name, value in members.attributes.items() if value is not None}, _data_of(members, [])
+    return {name: value for name, value in members.attributes.items() if value is not None}, data_of(members, [])
 
 
 def _refuse_repeated_names(body: bytes, raws: dict[str, msgspec.Raw]) -> None:
@@ -180,7 +204,7 @@ def _refuse_repeated_names(body: bytes, raws: dict[str, msgspec.Raw]) -> None:
         raise EnvelopeError(FieldProblem(shown_name(name), "must stand only once in the event") for name in repeated)
 
 
-def _data_of(members: _Members, problems: list[FieldProblem]) -> bytes:
+def data_of(members: Members, problems: list[FieldProblem]) -> bytes:
     """The checked payload; adds to `problems` and gives no bytes when it is wrong."""
     if members.data is not None and members.data_base64 is not None:
         problems.append(FieldProblem("data", "must not stand beside data_base64"))
@@ -195,7 +219,7 @@ def _data_of(members: _Members, problems: list[FieldProblem]) -> bytes:
         return b""
 
 
-def _declared(members: _Members) -> MediaType:
+def _declared(members: Members) -> MediaType:
     declared = members.attributes.get("datacontenttype")
     if not isinstance(declared, str):
         return _JSON
@@ -229,11 +253,13 @@ def to_structured(envelope: Envelope) -> bytes:
 
     Data of a JSON type must be one JSON text, as every parser leaves it.
     """
-    head = msgspec.json.encode(wire_attributes(envelope))
-    data = envelope.data
+    return with_data(msgspec.json.encode(wire_attributes(envelope)), envelope.datacontenttype, envelope.data)
+
+
+def with_data(head: bytes, declared: str, data: bytes, name: str = "data") -> bytes:
+    """A JSON object's text with the data as its last member, or as `name`_base64 when its declared type is not JSON."""
     if not data:
         return head
-    declared = envelope.datacontenttype
     if declared == DEFAULT_CONTENT_TYPE or media_type(declared).is_json:
-        return b"%b,%b%b}" % (head[:-1], b'"data":', data)
-    return b'%b,"data_base64":"%b"}' % (head[:-1], base64.b64encode(data))
+        return b'%b,"%b":%b}' % (head[:-1], name.encode(), data)
+    return b'%b,"%b_base64":"%b"}' % (head[:-1], name.encode(), base64.b64encode(data))

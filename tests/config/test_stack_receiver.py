@@ -85,6 +85,13 @@ def test_event_is_recognized_in_binary_mode(url: str) -> None:
     assert [(r["type"], r["subject"]) for r in receipts(url, "e-2")] == [("t", "s")]
 
 
+def test_event_is_recognized_in_v1(url: str) -> None:
+    body = b'{"event": "plugin.release.published", "version": 1, "event_id": "e-3", "source": "/p", "subject": "s"}'
+    assert http(f"{url}/ci-cd", body, signed(body)) == (204, "")
+    (receipt,) = receipts(url, "e-3")
+    assert (receipt["type"], receipt["subject"], receipt["verified"]) == ("plugin.release.published", "s", True)
+
+
 def test_secrets_are_read_again_when_the_file_changes(url: str, tmp_path: Path) -> None:
     body = json.dumps(EVENT).encode()
     assert http(f"{url}/late", body, signed(body))[0] == 401

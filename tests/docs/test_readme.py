@@ -19,6 +19,7 @@ from django.core.management import call_command
 from config.stack.demo import Demo, http, release_event
 from config.stack.ports import LOOPBACK, Ports
 from delivery.bench.processes import Fleet
+from eventcenter.flags import AS_SHIPPED
 from eventcenter.models import EventType
 from subscriptions.demo import DEMO_TENANT, load_demo
 from tests.waiting import eventually
@@ -31,6 +32,7 @@ SNIPPET_TIMEOUT_S = 30
 
 FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)(?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?\)")
+FLAG_ROW = re.compile(rf"^\| `({'|'.join(AS_SHIPPED)})` (\|.*)$", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -185,6 +187,12 @@ def test_relative_links_lead_somewhere_when_followed(page: Path) -> None:
         assert target.is_relative_to(ROOT), link[0]
         assert target.exists(), link[0]
         assert not link["anchor"] or link["anchor"] in anchors(target), link[0]
+
+
+def test_flags_are_those_of_the_code_when_readme_lists_them() -> None:
+    documented = {name: row.rstrip("|").split("|")[-1].strip() for name, row in FLAG_ROW.findall(README)}
+
+    assert documented == {flag.value: "on" if shipped else "off" for flag, shipped in AS_SHIPPED.items()}
 
 
 def test_every_decision_is_linked_when_readme_lists_them() -> None:

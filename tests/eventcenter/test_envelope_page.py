@@ -9,13 +9,25 @@ from typing import Any
 
 import pytest
 
-from eventcenter.envelope import ATTRIBUTES, DEFAULT_CONTENT_TYPE, Envelope, parse_batch, parse_binary, parse_structured
+from eventcenter.envelope import (
+    ATTRIBUTES,
+    DEFAULT_CONTENT_TYPE,
+    V1_BATCH_CONTENT_TYPE,
+    V1_CONTENT_TYPE,
+    Envelope,
+    parse_batch,
+    parse_binary,
+    parse_structured,
+    parse_v1,
+)
 from eventcenter.envelope.attributes import MAX_EXTENSIONS, MAX_TAG_CHARS, MAX_TAGS, MAX_TEXT_CHARS
 from eventcenter.envelope.payload import MAX_DATA_DEPTH
+from eventcenter.envelope.v1 import MEMBERS, OTHER_MEMBERS
 from eventcenter.schemas import EventTypeSchema, SchemaSet, load_schemas
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "standards" / "events" / "event-bus-schema.md").read_text()
+V1_SCHEMA = ROOT / "docs" / "standards" / "events" / "event-envelope-v1.schema.json"
 SCHEMAS = load_schemas(ROOT / "config" / "events" / "schemas")
 
 
@@ -56,6 +68,19 @@ def test_the_attribute_table_has_the_codes_attributes() -> None:
     assert {*ATTRIBUTES, "extensions", "data"} - {"specversion"} == set(Envelope.__struct_fields__)
 
 
+def test_the_v1_table_has_the_codes_members_and_its_schemas() -> None:
+    rows = table("The v1 envelope")
+    schema = json.loads(V1_SCHEMA.read_text())
+
+    assert [row[0] for row in rows] == list(schema["properties"])
+    assert set(schema["properties"]) == {*MEMBERS, *OTHER_MEMBERS}
+    assert {row[0]: row[1] for row in rows if row[0] in MEMBERS} == MEMBERS
+    assert [row[0] for row in rows if row[2] == "yes"] == schema["required"]
+    assert all(
+        f"`Content-Type: {kind}`" in section("The v1 envelope") for kind in (V1_CONTENT_TYPE, V1_BATCH_CONTENT_TYPE)
+    )
+
+
 def test_the_limits_are_the_codes_limits() -> None:
     assert f"1 to {MAX_TEXT_CHARS} characters" in section("Attributes")
     assert f"up to {MAX_EXTENSIONS}:" in section("Attributes")
@@ -78,13 +103,14 @@ def test_every_event_type_of_the_page_has_a_schema() -> None:
 
 
 def test_the_examples_are_events_that_are_taken() -> None:
-    structured, batch, problem = code("json")
+    structured, batch, v1, problem = code("json")
     head, _, body = code("http")[0].partition("\n\n")
     headers = dict(line.split(": ", 1) for line in head.splitlines()[1:])
     events = [parse_structured(structured.encode()), *parse_batch(batch.encode()), parse_binary(headers, body.encode())]
+    events.append(parse_v1(v1.encode()))
     schemas = SchemaSet(SCHEMAS)
 
-    assert [event.id for event in events] == ["release-4711", "withdrawal-12", "withdrawal-13"]
+    assert [event.id for event in events] == ["release-4711", "withdrawal-12", "withdrawal-13", "withdrawal-14"]
     for event in events:
         assert schemas.problems(event.type, event.dataschema, DEFAULT_CONTENT_TYPE, event.data, "acme") == []
     assert json.loads(problem)["errors"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from delivery.transports.base import Message, Sending
-from eventcenter.envelope import STRUCTURED_CONTENT_TYPE, canonical_text
+from eventcenter.envelope import STRUCTURED_CONTENT_TYPE, V1_CONTENT_TYPE, canonical_text, structured_to_v1
 from eventcenter.envelope.structured import split_members
 from subscriptions.channels.amqp import fill_routing_key
 from subscriptions.models import ContentMode
@@ -37,11 +37,7 @@ def build(sink: Sink, sending: Sending) -> AmqpMessage:
     """The channel's Build."""
     attributes, data = split_members(sending.body)
     text = {name: canonical_text(value) for name, value in attributes.items()}
-    if sink.content_mode == ContentMode.BINARY:
-        content_type, body = text.pop("datacontenttype"), data
-        headers = [(PREFIX + name, value) for name, value in text.items()]
-    else:
-        content_type, body, headers = f"{STRUCTURED_CONTENT_TYPE}; charset=utf-8", sending.body, []
+    content_type, headers, body = _form(sink, sending.body, text, data)
     if sending.traceparent:
         headers.append(("traceparent", sending.traceparent))
     if sending.replay:
@@ -65,3 +61,13 @@ def build(sink: Sink, sending: Sending) -> AmqpMessage:
         event_type=text["type"],
         persistent=sink.config.get("persistent", True) not in (False, "false"),
     )
+
+
+def _form(sink: Sink, structured: bytes, text: dict[str, str], data: bytes) -> tuple[str, list[tuple[str, str]], bytes]:
+    """The content type, the headers and the body of the endpoint's form; a tenant that still has v1 gets that."""
+    if sink.envelope_v1:
+        return f"{V1_CONTENT_TYPE}; charset=utf-8", [], structured_to_v1(structured)
+    if sink.content_mode != ContentMode.BINARY:
+        return f"{STRUCTURED_CONTENT_TYPE}; charset=utf-8", [], structured
+    headers = [(PREFIX + name, value) for name, value in text.items() if name != "datacontenttype"]
+    return text["datacontenttype"], headers, data

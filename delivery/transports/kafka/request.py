@@ -1,7 +1,8 @@
 """From an endpoint's settings and an event to the Kafka message. Pure but for the settings.
 
 The form is the CloudEvents Kafka protocol binding 1.0.2: binary mode has `ce_` headers, `content-type` and the data as the
-value; structured mode the whole event as the value. Our own headers have no `ce_`: they are not the event's.
+value; structured mode the whole event as the value. A tenant that still has v1 gets that as the value. Our own headers
+have no `ce_`: they are not the event's.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from delivery.transports.base import Message, Sending
-from eventcenter.envelope import STRUCTURED_CONTENT_TYPE, canonical_text
+from eventcenter.envelope import STRUCTURED_CONTENT_TYPE, V1_CONTENT_TYPE, canonical_text, structured_to_v1
 from eventcenter.envelope.kafka import KAFKA_PREFIX
+from eventcenter.envelope.model import Scalar
 from eventcenter.envelope.structured import split_members
 from subscriptions.models import ContentMode
 from subscriptions.routing import Sink
@@ -33,16 +35,7 @@ class KafkaMessage(Message):
 def build(sink: Sink, sending: Sending) -> KafkaMessage:
     """The channel's Build."""
     attributes, data = split_members(sending.body)
-    if sink.content_mode == ContentMode.BINARY:
-        headers = [
-            (KAFKA_PREFIX + name, canonical_text(value))
-            for name, value in attributes.items()
-            if name != "datacontenttype"
-        ]
-        headers.append(("content-type", str(attributes["datacontenttype"])))
-        body = data
-    else:
-        headers, body = [("content-type", f"{STRUCTURED_CONTENT_TYPE}; charset=utf-8")], sending.body
+    headers, body = _form(sink, sending.body, attributes, data)
     headers.append((DELIVERY_ID_HEADER, str(sending.delivery_id)))
     if sending.traceparent:
         headers.append(("traceparent", sending.traceparent))
@@ -65,7 +58,21 @@ def build(sink: Sink, sending: Sending) -> KafkaMessage:
     )
 
 
-def _key(choice: str, attributes: dict[str, str | int | bool]) -> bytes | None:
+def _form(
+    sink: Sink, structured: bytes, attributes: dict[str, Scalar], data: bytes
+) -> tuple[list[tuple[str, str]], bytes]:
+    """The headers and the value of the endpoint's form."""
+    if sink.envelope_v1:
+        return [("content-type", f"{V1_CONTENT_TYPE}; charset=utf-8")], structured_to_v1(structured)
+    if sink.content_mode != ContentMode.BINARY:
+        return [("content-type", f"{STRUCTURED_CONTENT_TYPE}; charset=utf-8")], structured
+    headers = [
+        (KAFKA_PREFIX + name, canonical_text(value)) for name, value in attributes.items() if name != "datacontenttype"
+    ]
+    return [*headers, ("content-type", str(attributes["datacontenttype"]))], data
+
+
+def _key(choice: str, attributes: dict[str, Scalar]) -> bytes | None:
     """Within a tenant's own topic the tenant says nothing, so the key leaves it out."""
     names = {"partition": ("partitionkey", "subject", "id"), "subject": ("subject",)}.get(choice, ())
     return next((str(attributes[name]).encode() for name in names if attributes.get(name)), None)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from django.conf import settings
 
 from delivery.transports.base import Message, Sending
-from eventcenter.envelope import split_structured
+from eventcenter.envelope import V1_CONTENT_TYPE, split_structured, structured_to_v1
 from eventcenter.standardwebhooks import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from subscriptions.routing import Sink
 from subscriptions.templating import Compiled, TemplateError, compile_template
@@ -37,6 +37,7 @@ class Target:
     mode: ContentMode
     timeout_s: float
     custom_headers: tuple[tuple[str, str], ...]
+    v1: bool = False  # the form from before CloudEvents, whatever the mode
     template: Compiled | None = None  # with it the body and content-type are the template's, whatever the mode
 
 
@@ -48,6 +49,7 @@ def make_target(
     mode: ContentMode = ContentMode.STRUCTURED,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     custom_headers: Iterable[tuple[str, str]] = (),
+    v1: bool = False,
     template: Compiled | None = None,
 ) -> Target:
     """`secrets`: the live ones, newest first; each adds a signature. Reserved custom headers are left out.
@@ -58,7 +60,7 @@ def make_target(
     if template is not None:
         own = {name.lower() for name, _ in kept}
         kept = [header for header in template.headers if header[0] not in own] + kept
-    return Target(endpoint_id, url, tuple(secrets), mode, timeout_s, tuple(kept), template)
+    return Target(endpoint_id, url, tuple(secrets), mode, timeout_s, tuple(kept), v1, template)
 
 
 def build_message(target: Target, sending: Sending) -> Message:
@@ -70,6 +72,9 @@ def build_message(target: Target, sending: Sending) -> Message:
     headers = [(ID_HEADER, webhook_id), (TIMESTAMP_HEADER, timestamp)]
     if target.template is not None:
         body = target.template.render(body)
+    elif target.v1:
+        body = structured_to_v1(body)
+        headers.append(("content-type", f"{V1_CONTENT_TYPE}; charset=utf-8"))
     elif target.mode is ContentMode.BINARY:
         attributes, content_type, body = split_structured(body)
         headers += (("content-type", content_type), *attributes)
@@ -121,5 +126,6 @@ def _target(sink: Sink) -> Target:
         mode=ContentMode(sink.content_mode),
         timeout_s=min(sink.timeout_s, settings.WEBHOOK_MAX_TIMEOUT_S),
         custom_headers=sink.headers,
+        v1=sink.envelope_v1,
         template=template,
     )
