@@ -44,6 +44,17 @@ class AuditedAdmin(ModelAdmin[M]):
     def audit_target(self, obj: M) -> str:
         return f"{self.noun}:{obj.pk}"
 
+    def get_fieldsets(self, request: HttpRequest, obj: M | None = None) -> Any:
+        """Of a new row what the database will fill in is not known, and not shown."""
+        sets = super().get_fieldsets(request, obj)
+        return (
+            sets if obj else [(title, options | {"fields": self._known(options["fields"])}) for title, options in sets]
+        )
+
+    def _known(self, names: Any) -> list[Any]:
+        later = {field.name for field in self.opts.fields if field.has_db_default()}
+        return [name for name in names if name not in later]
+
     def save_model(self, request: HttpRequest, obj: M, form: ModelForm[M], change: bool) -> None:
         super().save_model(request, obj, form, change)
         details = self._details(form, change)

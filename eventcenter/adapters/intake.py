@@ -72,9 +72,10 @@ def _check_proof(adapter: Adapter, forge: Forge, message: Message) -> None:
     if proof is Proof.GOOD:
         return
     counts.add_refused(adapter, proof.value)
+    # Whose it is, the adapter's number tells; a stranger's call puts no tenant's name into a log.
     logger.warning(
         "adapter.signature_refused",
-        extra={"adapter": adapter.pk, "tenant": adapter.tenant.slug, "kind": adapter.kind, "fault": proof.value},
+        extra={"adapter": adapter.pk, "kind": adapter.kind, "fault": proof.value},
     )
     detail = _SAYS[proof].format(header=forge.proof_header)
     raise Problem(HTTPStatus.UNAUTHORIZED, "unauthorized", detail, headers={"WWW-Authenticate": forge.challenge})

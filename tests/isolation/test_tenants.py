@@ -100,11 +100,14 @@ def test_a_publish_keys_answers_hold_nothing_of_another_tenant(
     secret = generate_secret()
     PublishKeyFactory(tenant=ours, key_id="pk_ours", secret=secret)
     walk = Walk(theirs, caplog)
+    client = Client(raise_request_exception=False)
     for url in all_urls():
         if url.route.startswith(API):
             for path in url.paths(walk.values):
                 for method in METHODS:
-                    walk.check(url, path, method, lambda ask, path=path: ask(_signing(secret, ask.body), path))
+                    walk.check(
+                        url, path, method, lambda ask, path=path: ask(client, path, _signature(secret, ask.content))
+                    )
     walk.finish()
 
 
@@ -127,7 +130,7 @@ def test_filters_by_another_tenants_names_find_nothing(
     client = Client(raise_request_exception=False)
     client.force_login(person)
     for url in all_urls():
-        for query in () if url.parameters or not _is_list(url) else walk.queries():
+        for query in () if url.parameters or not _is_list(url) else walk.queries(url):
             path = f"/{url.route}?{query}"
             walk.check(url, path, "get", lambda ask, path=path: ask(client, path))
     walk.finish()
@@ -141,12 +144,16 @@ class Ask:
         self.body = json.dumps(content, default=str).encode() if content is not None else b""
         self.sent = ""
 
-    def __call__(self, client: Client, path: str) -> HttpResponseBase:
+    @property
+    def content(self) -> bytes:
+        return b"" if self.method == "get" else self.body
+
+    def __call__(self, client: Client, path: str, headers: dict[str, str] | None = None) -> HttpResponseBase:
         self.sent = path + self.body.decode()
         call: Callable[..., HttpResponseBase] = getattr(client, self.method)
         if self.method == "get":
-            return call(path)
-        return call(path, self.body, content_type="application/json")
+            return call(path, headers=headers)
+        return call(path, self.body, content_type="application/json", headers=headers)
 
 
 class Walk:
@@ -173,7 +180,7 @@ class Walk:
     def _names(self) -> list[str]:
         """What is called by name: tenants, endpoints, subscriptions, keys."""
         rows = (row for group in self.rows.values() for row in group)
-        found = (getattr(row, "slug", None) or getattr(row, "key_id", None) for row in rows)
+        found = (getattr(row, field, None) for row in rows for field in ("slug", "key_id", "public_id"))
         return [name for name in found if name]
 
     def _candidates(self, url: Url) -> Iterator[Any]:
@@ -183,16 +190,18 @@ class Walk:
             if page is None or model._meta.label_lower == f"{page[1]}.{page[2]}":
                 yield from rows[:ROWS_A_MODEL]
 
-    def queries(self) -> Iterator[str]:
+    def queries(self, url: Url) -> Iterator[str]:
+        """Each filter that some list has, with another tenant's value."""
         for model, rows in self.rows.items():
-            for row in rows[:1]:
-                yield f"{model._meta.model_name}={row.pk}"
-                yield f"subscriber={model._meta.model_name}-{row.pk}"
-                yield f"from={row.pk}"
-                yield f"before={row.pk}"
-                if slug := getattr(row, "slug", None):
-                    yield f"{model._meta.model_name}={slug}"
+            name, row = model._meta.model_name, rows[0]
+            slug = getattr(row, "slug", None)
+            if url.route.startswith("admin/"):
+                if slug:
                     yield f"q={slug}"
+                    yield f"{name}__id__exact={row.pk}"
+                continue
+            yield f"{name}={slug or row.pk}"
+            yield f"from={row.pk}&before={row.pk}&subscriber={name}-{row.pk}"
 
     def check(self, url: Url, path: str, method: str, call: Callable[[Ask], HttpResponseBase]) -> None:
         """Calls with and without a body that names the other tenant, and looks at all that comes of it."""
@@ -242,16 +251,15 @@ class Walk:
         print(f"{self.checked} calls")
 
 
-def _signing(secret: str, body: bytes) -> Client:
-    """A client whose headers are right for one call with this body."""
+def _signature(secret: str, body: bytes) -> dict[str, str]:
+    """Headers that are right for one call with this body."""
     message_id, now = f"msg_{time.monotonic_ns()}", int(time.time())
-    headers = {
+    return {
         "x-publish-key": "pk_ours",
         "webhook-id": message_id,
         "webhook-timestamp": str(now),
         "webhook-signature": sign([decode_secret(secret)], message_id, now, body),
     }
-    return Client(raise_request_exception=False, headers=headers)
 
 
 def _is_list(url: Url) -> bool:
@@ -284,4 +292,4 @@ def _plain(answer: HttpResponseBase) -> str:
 
 def _difference(before: str, after: str) -> list[str]:
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
-    return [line[:200] for line in lines][:8]
+    return [line.strip()[:300] for line in lines][2:8]

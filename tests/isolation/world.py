@@ -25,9 +25,10 @@ from delivery.replays.criteria import Criteria
 from delivery.replays.service import draft
 from eventcenter.access.models import Membership
 from eventcenter.access.roles import Role
-from eventcenter.models import Event, FeatureFlag, OutboxMessage
+from eventcenter.models import AdapterCount, Event, FeatureFlag, OutboxMessage
 from subscriptions.models import Endpoint, Subscription, Tenant
 from tests.factories import (
+    AdapterFactory,
     ApiKeyFactory,
     AttemptFactory,
     DeliveryFactory,
@@ -65,6 +66,11 @@ def _identities(tenant: Tenant, endpoint: Endpoint, mark: str) -> Iterator[Model
     person = UserFactory(username=f"{mark}-person", email=f"{mark}@example.com", roles=((tenant, Role.OPERATOR),))
     yield Membership.objects.get(user=person)
     FeatureFlag.objects.get(name="audit-streaming").tenants.add(tenant)
+    adapter = AdapterFactory(tenant=tenant, name=f"{mark} forge")
+    yield adapter
+    yield AdapterCount.objects.create(
+        adapter=adapter, tenant=tenant, minute=timezone.now(), outcome="accepted", reason="", count=7_777
+    )
     yield FeatureFlag.tenants.through.objects.get(tenant=tenant)
 
 
