@@ -32,16 +32,16 @@ HEAD = """\
 #
 # Objects that no file owns yet need --adopt. Paused and disabled endpoints and inactive tenants are not told apart here.
 """
-NO_SECRETS = "# No value stands in for a secret, and none is needed.\n"
-SECRETS = """\
-# Secrets are not written. These variables stand for them; set them, or let --keep-secrets keep what is stored:
+NO_VARIABLES = "# It needs no variables.\n"
+VARIABLES = """\
+# Secrets are not written. These variables must be set, or --keep-secrets keeps what is stored in their places:
 #
 """
 
 
 @dataclass(slots=True)
 class Exported:
-    """`needed`: variable → the place of its value, of those that the export named itself."""
+    """`needed`: each variable of the file → the first place that names it."""
 
     data: Data
     needed: dict[str, str] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Exported:
     def text(self, tenant: str = "") -> str:
         head = HEAD.format(option=f" --tenant {tenant}" if tenant else "")
         names = "".join(f"#   {name}  {place}\n" for name, place in self.needed.items())
-        told = SECRETS + names if names else NO_SECRETS
+        told = VARIABLES + names if names else NO_VARIABLES
         return f"{head}#\n{told}{_dumped(self.data)}"
 
 
@@ -74,7 +74,8 @@ class _Export:
     def _tenant(self, row: Tenant) -> Data:
         endpoints = Endpoint.objects.filter(tenant=row).select_related("tenant").order_by("slug")
         found = [self._endpoint(endpoint) for endpoint in endpoints if not self._is_removed(endpoint)]
-        return _set({"slug": row.slug, "name": row.name, "rate_limit": _number(row.rate_limit), "endpoints": found})
+        named: Data = {"slug": row.slug, "name": row.name}  # a name that is left out would be the slug
+        return named | _set({"rate_limit": _number(row.rate_limit), "endpoints": found})
 
     def _endpoint(self, row: Endpoint) -> Data:
         current, texts = state.endpoint_state(row), self._texts(row)
@@ -118,6 +119,9 @@ class _Export:
             kept = applied is not None and not applied.is_resealed(name)
             written = applied.state.written.get(name) if applied and kept else None
             texts[name] = written or (self._variable(row, name) if value else "")
+        for name, text in texts.items():
+            for variable in variables.names(str(text)):
+                self._needed.setdefault(variable, f"{row}: {name}")
         return texts
 
     def _may_tell(self, row: Endpoint, applied: Applied | None) -> bool:
@@ -132,7 +136,6 @@ class _Export:
         while free in self._taken:
             free, number = f"{wanted}_{number}", number + 1
         self._taken.add(free)
-        self._needed[free] = f"{row}: {name}"
         return f"${{{free}}}"
 
     def _record(self, row: Endpoint | Subscription) -> AppliedSpec | None:
