@@ -42,5 +42,6 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(fields=("tenant", "kind", "slug"), name="applied_spec_once_a_row")
                 ],
             },
-        ),        migrations.RunSQL(protect_by_tenant(TABLE), unprotect(TABLE)),
+        ),
+        migrations.RunSQL(protect_by_tenant(TABLE), unprotect(TABLE)),
     ]
