@@ -211,7 +211,7 @@ def test_two_syncs_at_once_make_each_object_once() -> None:
 
 
 @pytest.mark.django_db
-def test_nothing_is_left_when_the_last_object_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_left_when_the_last_object_cannot_be_kept() -> None:
     """A row that breaks a rule of the database, as an error anywhere would."""
     other = endpoint_data(slug="other", subscriptions=[RELEASES | {"slug": "others"}])
     spec = read(file_data(endpoint_data(), other), ENVIRON)
