@@ -5,6 +5,7 @@ from django.urls import include, path
 
 from delivery.metrics import metrics
 from eventcenter.health_views import healthz, readyz
+from subscriptions.schema_views import subscriptions_schema
 from subscriptions.sign_in import views as sign_in
 from subscriptions.sign_in.oidc import views as oidc
 
@@ -20,6 +21,7 @@ urlpatterns = [
     # The admin's own two are never reached: there is one way in and one way out.
     path("admin/login/", sign_in.AdminSignIn.as_view(), name="admin-sign-in"),
     path("admin/logout/", sign_in.SignOut.as_view(), name="admin-sign-out"),
+    path("schemas/subscriptions.json", subscriptions_schema, name="subscriptions-schema"),
     path("admin/", admin.site.urls),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),

@@ -14,9 +14,9 @@ SHOWN_UNITS = (("d", DAY_S), ("h", HOUR_S), ("min", MINUTE_S), ("s", 1.0))
 EXPECTED = "takes seconds, or a number with s, m, h or d, such as 30s, 5m or 2h"
 
 _PART = r"(\d+(?:\.\d+)?)\s*(d|h|min|m|s)"
-_DURATION = re.compile(rf"{_PART}(?:\s*{_PART})*", re.IGNORECASE)
-_PARTS = re.compile(_PART, re.IGNORECASE)
-_SECONDS = re.compile(r"\d+(?:\.\d+)?")
+_DURATION = re.compile(rf"{_PART}(?:\s*{_PART})*", re.IGNORECASE | re.ASCII)
+_PARTS = re.compile(_PART, re.IGNORECASE | re.ASCII)
+_SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
 
 class DurationError(ValueError):

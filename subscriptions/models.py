@@ -198,3 +198,27 @@ class SignInIdentity(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject} at {self.issuer}"
+
+
+class AppliedSpec(models.Model):
+    """What `manage.py sync_subscriptions` last set on a row of the file; see subscriptions.yaml_sync.applied."""
+
+    class Kind(models.TextChoices):
+        TENANT = "tenant", "Tenant"
+        ENDPOINT = "endpoint", "Endpoint"
+        SUBSCRIPTION = "subscription", "Subscription"
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    slug = models.CharField(max_length=63)
+    values = models.JSONField(default=dict, help_text="By the file's keys; of secrets the names only.")
+    removed = models.BooleanField(default=False, help_text="The file has stopped naming it.")
+    applied_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "kind", "slug"], name="applied_spec_once_a_row"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.tenant_id}/{self.slug}"

@@ -153,8 +153,9 @@ def _as_mapping(written: object) -> dict[str, object]:
         return {NAME: written}
     if not isinstance(written, Mapping):
         raise PolicyError({NAME: f"takes {', '.join(NAMED_POLICIES)}, or a mapping of a policy's fields"})
-    fields = {str(field): value for field, value in written.items() if value is not None}
-    return {NAME: STANDARD} | fields
+    fields = {str(field): value for field, value in written.items()}
+    set_ones = {field: value for field, value in fields.items() if value is not None or field not in KNOWN_FIELDS}
+    return {NAME: STANDARD} | set_ones
 
 
 def _written_schedule(value: object) -> object:

@@ -32,7 +32,7 @@ SETUP = (
     "sync_event_types",
     "create_topics",
     "maintain_partitions",
-    "sync_subscriptions",
+    "sync_subscriptions --adopt --overwrite-drift",
     "load_demo --json",
 )
 

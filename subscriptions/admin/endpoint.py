@@ -14,7 +14,7 @@ from django.utils.timesince import timesince
 from audit.audited_admin import AuditedAdmin, actor_of
 from eventcenter.access.admin_scope import TenantScoped
 from subscriptions.admin.layout import Layout, choices, layout_of
-from subscriptions.admin.managed import warn_managed
+from subscriptions.admin.managed import is_managed, warn_managed
 from subscriptions.admin.secrets import SecretInline
 from subscriptions.channels.registry import destination_of, is_signed
 from subscriptions.forms import EndpointForm
@@ -101,7 +101,7 @@ class EndpointAdmin(TenantScoped, AuditedAdmin[Endpoint]):
         super().save_model(request, obj, form, change)
         if not change and is_signed(obj):
             messages.warning(request, format_html(NEW_SECRET, obj, add_secret(obj, actor_of(request))))
-        elif obj.managed_by:
+        elif is_managed(obj):
             warn_managed(request, obj)
 
     @admin.display(description="Destination")

@@ -7,7 +7,7 @@ from django.utils.html import format_html, format_html_join
 
 from audit.audited_admin import AuditedAdmin
 from eventcenter.access.admin_scope import TenantScoped
-from subscriptions.admin.managed import warn_managed
+from subscriptions.admin.managed import is_managed, warn_managed
 from subscriptions.forms import SubscriptionForm
 from subscriptions.models import Ordering, Subscription
 from subscriptions.retry_policy import NAME, NAMED_POLICIES, STANDARD, policy_text
@@ -60,7 +60,7 @@ class SubscriptionAdmin(TenantScoped, AuditedAdmin[Subscription]):
 
     def save_model(self, request: HttpRequest, obj: Subscription, form: ModelForm[Subscription], change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if obj.managed_by:
+        if is_managed(obj):
             warn_managed(request, obj)
 
     @admin.display(description="Endpoint", ordering="endpoint__slug")

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
 
 from audit.audited_admin import AuditedAdmin
 from eventcenter.access.admin_scope import TenantScoped
+from subscriptions.admin.managed import is_managed, warn_managed
 from subscriptions.models import Tenant
 
 
@@ -30,6 +32,11 @@ class TenantAdmin(TenantScoped, AuditedAdmin[Tenant]):
 
     def audit_chain(self, obj: Tenant) -> str:
         return obj.slug
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: ModelForm[Tenant], change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if is_managed(obj):
+            warn_managed(request, obj)
 
     @admin.display(description="Endpoints")
     def endpoint_count(self, tenant: Tenant) -> int:

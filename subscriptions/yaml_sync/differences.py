@@ -1,79 +1,94 @@
-"""What the file would change on a row, one text each. None holds a secret, a header's value or the value of a variable."""
+"""What the file would change on a row, and what somebody else has changed on it. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from urllib.parse import urlsplit
 
-from subscriptions.models import Endpoint, Subscription, Tenant
-from subscriptions.retry_policy import NAME, STANDARD
-from subscriptions.routing import open_credentials, open_headers
-from subscriptions.yaml_sync.endpoint import EndpointSettings, Settings
-from subscriptions.yaml_sync.plan import difference
+from subscriptions.yaml_sync import variables
+from subscriptions.yaml_sync.applied import Applied
+from subscriptions.yaml_sync.plan import DriftedField, FieldChange, shown
+from subscriptions.yaml_sync.state import State
 
-MANAGED_BY = "yaml"
-
-Row = Tenant | Endpoint | Subscription
+NOT_SHOWN = "value not shown"
 
 
-def plain_differences(row: Row, values: Mapping[str, object]) -> list[str]:
-    """`name: old → new` of fields whose values may be shown; nothing of a row that is new."""
-    if row._state.adding:
-        return []
-    changed = ((name, getattr(row, name), value) for name, value in values.items())
-    return [f"{name}: {difference(before, after)}" for name, before, after in changed if before != after]
+def differences(before: State, after: State) -> list[FieldChange]:
+    """`after` is the file's."""
+    changed = [_plain_change(name, before, after) for name in _differing(before.plain, after.plain)]
+    return changed + [_secret_change(name, before, after) for name in _differing(before.secrets, after.secrets)]
 
 
-def endpoint_differences(row: Endpoint, shown: Mapping[str, object], way: EndpointSettings) -> list[str]:
-    if row._state.adding:
-        return []
-    changed = plain_differences(row, shown)
-    if row.url != way.url:
-        changed.append(f"url: {difference(origin(row.url), way.written_url or 'none')}")
-    before, after = dict(open_headers(row)), dict(way.headers)
-    changed += [f"header {name}" for name in _differing(before, after)]
-    changed += _settings_differences("settings", row.config, way.settings)
-    changed += _settings_differences("template_params", row.template_params, way.params)
-    changed += [f"settings: {name} changed" for name in _differing(open_credentials(row), way.credentials)]
-    return changed + adopted(row.managed_by)
+def drift(applied: Applied, current: State, wanted: State) -> list[DriftedField]:
+    """What is neither as the last sync left it nor as the file has it. A change by hand that the file agrees with is none."""
+    plain = [
+        DriftedField(name, *(_shown_plain(name, state, applied, wanted) for state in (wanted, applied.state, current)))
+        for name in _differing(current.plain, wanted.plain)
+        if current.plain.get(name) != applied.state.plain.get(name)
+    ]
+    secret = [
+        DriftedField(name, _presence(name, wanted.secrets), _presence(name, applied.secret_names), _now(name, current))
+        for name in _differing(current.secrets, wanted.secrets)
+        if applied.is_resealed(name)
+    ]
+    return plain + secret
 
 
-def policy_differences(row: Subscription, policy: dict[str, object] | None) -> list[str]:
-    if row._state.adding or row.retry_policy == policy:
-        return []
-    return [f"retry_policy: {difference(policy_words(row.retry_policy), policy_words(policy))}"]
+def settings_of(new: State) -> list[FieldChange]:
+    """What is set on a row that is made."""
+    return [item for item in differences(State({}), new) if item.note or item.after not in (None, [], False)]
 
 
-def policy_words(stored: dict[str, object] | None) -> str:
-    """Such as "quick, max_age_s 7200.0"."""
-    data = {NAME: STANDARD} | (stored or {})
-    return ", ".join([str(data[NAME]), *(f"{field} {value}" for field, value in data.items() if field != NAME)])
+def audited(change: FieldChange) -> str:
+    """For the trail, which people without the file read: a URL that stands in the file may hold a token."""
+    if change.name == "url" and not variables.names(str(change.after)):
+        change = replace(change, after=origin(change.after) or None)
+    return str(change)
 
 
-def moved(before: Endpoint, after: Endpoint) -> list[str]:
-    return [] if before.pk == after.pk else [f"endpoint: {difference(before.slug, after.slug)}"]
-
-
-def adopted(managed_by: str) -> list[str]:
-    return [] if managed_by == MANAGED_BY else ["now owned by the file"]
-
-
-def origin(url: str) -> str:
+def origin(url: object) -> str:
     """Scheme and host: the rest may hold a token."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}/…" if url else "none"
+    parts = urlsplit(str(url or ""))
+    return f"{parts.scheme}://{parts.hostname}/…" if url else ""
 
 
-def _settings_differences(key: str, before: Mapping[str, object], after: Settings) -> list[str]:
-    return [_setting(key, name, before.get(name), after) for name in _differing(before, after.config)]
+def _plain_change(name: str, before: State, after: State) -> FieldChange:
+    old, new = before.plain.get(name), after.plain.get(name)
+    if name == "url":
+        return FieldChange(name, origin(old) or None, after.written.get(name) or new or None)
+    if name in after.written:
+        return FieldChange(name, note=f"changed, {NOT_SHOWN}")
+    return FieldChange(name, _or_none(old), _or_none(new))
 
 
-def _setting(key: str, name: str, before: object, after: Settings) -> str:
-    written = after.written.get(name)
-    if isinstance(written, str) and "${" in written:
-        return f"{key}: {name} changed"
-    return f"{key}.{name}: {difference(before, after.config.get(name))}"
+def _secret_change(name: str, before: State, after: State) -> FieldChange:
+    if name not in before.secrets:
+        return FieldChange(name, note=f"set, {NOT_SHOWN}")
+    return FieldChange(name, note=f"changed, {NOT_SHOWN}" if name in after.secrets else "removed")
+
+
+def _shown_plain(name: str, state: State, applied: Applied, wanted: State) -> str:
+    value = state.plain.get(name)
+    if name == "url":
+        return state.written.get(name) or origin(value) or shown(None)
+    if name in wanted.written or name in applied.state.written:
+        return state.written.get(name) or NOT_SHOWN
+    return shown(_or_none(value))
+
+
+def _presence(name: str, names: Iterable[str]) -> str:
+    return "set" if name in names else "not set"
+
+
+def _now(name: str, current: State) -> str:
+    return "set to another value" if name in current.secrets else "removed"
+
+
+def _or_none(value: object) -> object:
+    return None if value == "" else value
 
 
 def _differing(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
-    return [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+    names = [*after, *(name for name in before if name not in after)]
+    return [name for name in names if before.get(name) != after.get(name)]

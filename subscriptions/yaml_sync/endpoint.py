@@ -13,6 +13,7 @@ from subscriptions.models import MAX_IN_FLIGHT, MAX_RATE_PER_S, MIN_RATE_PER_S, 
 from subscriptions.templating import TEMPLATES, Template, check_params
 from subscriptions.templating import check_url as check_template_url
 from subscriptions.webhook_rules import MAX_HEADERS, check_header, check_url
+from subscriptions.yaml_sync import variables
 from subscriptions.yaml_sync.reader import Node
 
 MIN_TIMEOUT_S, MAX_TIMEOUT_S, DEFAULT_TIMEOUT_S = 0.1, 20.0, 15.0
@@ -26,6 +27,12 @@ class Settings:
     config: Mapping[str, object] = field(default_factory=dict, repr=False)
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     written: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def with_variables(self) -> dict[str, str]:
+        """Those of `written` in which something was filled in."""
+        texts = ((name, text) for name, text in self.written.items() if isinstance(text, str))
+        return {name: text for name, text in texts if variables.names(text)}
 
     @property
     def shown(self) -> dict[str, object]:
@@ -43,6 +50,7 @@ class EndpointSettings:
     content_mode: str
     timeout_s: float
     headers: tuple[tuple[str, str], ...] = field(repr=False)
+    written_headers: Mapping[str, str] = field(repr=False)
     settings: Settings
     template: str
     params: Settings
@@ -67,6 +75,7 @@ def read_endpoint(node: Node) -> EndpointSettings:
     template = _template(node)
     check = check_url if template is None else partial(check_template_url, template)
     written_url, url = node.expanded("url", check) if spec.takes_url else ("", "")
+    written_headers = node.mapping("headers")
     if not spec.takes_url:
         _refuse_webhook_keys(node, spec)
     return EndpointSettings(
@@ -75,7 +84,8 @@ def read_endpoint(node: Node) -> EndpointSettings:
         written_url=written_url,
         content_mode=node.choice("content_mode", ContentMode.values, ContentMode.STRUCTURED),
         timeout_s=node.number("timeout_s", DEFAULT_TIMEOUT_S, MIN_TIMEOUT_S, MAX_TIMEOUT_S),
-        headers=_headers(node),
+        headers=_headers(node, written_headers),
+        written_headers=written_headers,
         settings=_settings(node, spec),
         template=template.name if template else "",
         params=_params(node, template),
@@ -97,9 +107,9 @@ def _settings(node: Node, spec: ChannelSpec) -> Settings:
     written = node.values("settings")
     filled = _filled(node, "settings", spec.fields, written)
     config, credentials = split_settings(spec.fields, filled)
-    config = with_defaults(_plain(spec.fields), config)
+    config = with_defaults(plain_fields(spec.fields), config)
     _note(node, "settings", check_settings(spec, config, credentials), written.keys() - filled.keys())
-    return Settings(config, credentials, written)
+    return Settings(config, credentials, _set_ones(written))
 
 
 def _template(node: Node) -> Template | None:
@@ -115,37 +125,46 @@ def _params(node: Node, template: Template | None) -> Settings:
         return Settings()
     filled = _filled(node, "template_params", template.fields, written)
     params, credentials = split_settings(template.fields, filled)
-    params = without_defaults(_plain(template.fields), params)
+    params = without_defaults(plain_fields(template.fields), params)
     _note(node, "template_params", check_params(template, params, credentials), written.keys() - filled.keys())
-    return Settings(params, credentials, written)
+    return Settings(params, credentials, _set_ones(written))
 
 
 def _note(node: Node, key: str, problems: Mapping[str, str], unfilled: Set[str]) -> None:
-    """Of what is in `unfilled` it was noted already that a variable is not set."""
+    """Of what is in `unfilled` it was noted already what is wrong."""
     for name, problem in problems.items():
         if name not in unfilled:
             node.note(f"{key}.{name}" if name else key, problem)
 
 
 def _filled(node: Node, key: str, fields: Sequence[Field], written: Mapping[str, object]) -> dict[str, object]:
-    """Every ${VAR} filled in; what came of one is typed as its field is. Without those whose variable is not set."""
+    """Every ${VAR} filled in; what came of one is typed as its field is. Without those of which a problem was noted."""
     by_name = {item.name: item for item in fields}
     filled: dict[str, object] = {}
     for name, value in written.items():
-        text = node.fill(f"{key}.{name}", value) if isinstance(value, str) else None
-        if not isinstance(value, str):
+        known = by_name.get(name)
+        if known is None and value in (None, ""):  # what is not set is not looked at again
+            node.note(f"{key}.{name}", f"is not known here; known are {', '.join(by_name) or 'none'}")
+        elif isinstance(value, str):
+            text = node.fill(f"{key}.{name}", value)
+            if text is not None:
+                filled[name] = typed(known, text) if known and text != value else text
+        elif value is not None and known and known.kind == "secret":
+            node.note(f"{key}.{name}", "takes text; put it in quotes")
+        else:
             filled[name] = value
-        elif text is not None:
-            filled[name] = typed(by_name[name], text) if name in by_name and text != value else text
     return filled
 
 
-def _plain(fields: Sequence[Field]) -> list[Field]:
+def _set_ones(written: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in written.items() if value is not None}
+
+
+def plain_fields(fields: Sequence[Field]) -> list[Field]:
     return [item for item in fields if item.kind != "secret"]
 
 
-def _headers(node: Node) -> tuple[tuple[str, str], ...]:
-    written = node.mapping("headers")
+def _headers(node: Node, written: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     if len(written) > MAX_HEADERS:
         node.note("headers", f"takes at most {MAX_HEADERS}")
     pairs = []

@@ -2,55 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import yaml
-
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
-
-class SpecError(ValueError):
-    """The file cannot be used. `problems`: one line each, beginning with the path in the file."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = list(problems)
-
-
-class StrictLoader(yaml.SafeLoader):
-    """A key that stands twice is an error: plain YAML would drop the first one without a word."""
-
-
-def _mapping(loader: StrictLoader, node: yaml.MappingNode) -> dict[object, object]:
-    seen: set[object] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if isinstance(key, str | int) and key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
-        seen.add(key if isinstance(key, str | int) else id(key_node))
-    return loader.construct_mapping(node, deep=True)
-
-
-StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def load_yaml(text: str) -> object:
-    """Raises SpecError with the line of the first mistake."""
-    try:
-        return yaml.load(text, Loader=StrictLoader)  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
-        raise SpecError([f"{where}: {error.problem or error.context}"]) from None
-    except yaml.YAMLError as error:
-        raise SpecError([f"the file: {error}"]) from None
+from subscriptions.yaml_sync import variables
+from subscriptions.yaml_sync.problems import Problem
 
 
 class Node:
     """A mapping of the file at its path. Readers return a usable value even when they note a problem."""
 
-    def __init__(self, value: object, path: str, problems: list[str], environ: Mapping[str, str]) -> None:
+    def __init__(self, value: object, path: str, problems: list[Problem], environ: Mapping[str, str]) -> None:
         self.path, self._problems, self._environ = path, problems, environ
         self._seen: set[str] = set()
         self._data: Mapping[object, object] = value if isinstance(value, dict) else {}
@@ -58,8 +19,8 @@ class Node:
             self.note("", "takes a mapping of keys and values")
 
     def note(self, key: str, message: str) -> None:
-        where = f"{self.path}.{key}" if self.path and key else self.path or key or "the file"
-        self._problems.append(f"{where}: {message}")
+        where = f"{self.path}.{key}" if self.path and key else self.path or key
+        self._problems.append(Problem(where, message))
 
     def text(self, key: str, default: str | None = None, check: Callable[[str], str | None] | None = None) -> str:
         value = self._take(key, default)
@@ -81,17 +42,21 @@ class Node:
         return written, filled or ""
 
     def fill(self, key: str, written: str) -> str | None:
-        """None, and a problem noted, when a variable is not set."""
-        absent = sorted({name for name in _VARIABLE.findall(written) if not self._environ.get(name)})
+        """None, and a problem noted, when a variable is not set, or the text cannot be kept."""
+        if "\0" in written:
+            self.note(key, "takes text without NUL")
+            return None
+        absent = [name for name in variables.names(written) if not self._environ.get(name)]
         for name in absent:
             self.note(key, f"the environment variable {name} is not set")
-        return None if absent else _VARIABLE.sub(lambda match: self._environ[match[1]], written)
+        return None if absent else variables.fill(written, self._environ)
 
     def choice(self, key: str, choices: Sequence[str], default: str) -> str:
-        value = self.text(key, default)
-        if value and value not in choices:
-            self.note(key, f"takes one of {', '.join(choices)}")
-        return value
+        value = self._take(key, default)
+        if isinstance(value, str) and (value in choices or not self.has(key)):
+            return value
+        self.note(key, f"takes one of {', '.join(choices)}")
+        return default
 
     def number(self, key: str, default: float, low: float, high: float) -> float:
         value = self._take(key, default)
@@ -106,8 +71,10 @@ class Node:
 
     def optional_integer(self, key: str, low: int, high: int) -> int | None:
         value = self._take(key, None)
-        if value is None or (isinstance(value, int) and not isinstance(value, bool) and low <= value <= high):
-            return value
+        if value is None:
+            return None
+        if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high and value % 1 == 0:
+            return int(value)
         self.note(key, f"takes a whole number from {low} to {high}")
         return None
 
@@ -139,12 +106,12 @@ class Node:
         return value
 
     def values(self, key: str) -> dict[str, object]:
-        """Names and values of any kind. A null is left out, as if it were not written."""
+        """Names and values of any kind."""
         value = self._take(key, {})
         if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
             self.note(key, "takes names and values")
             return {}
-        return {name: item for name, item in value.items() if item is not None}
+        return value
 
     def has(self, key: str) -> bool:
         """Whether it is written; it counts as asked for."""

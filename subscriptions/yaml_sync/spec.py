@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from django.core.exceptions import ValidationError
 
 from subscriptions.checks import check_tags, check_types
 from subscriptions.filters import validate_filters
 from subscriptions.models import MAX_RATE_PER_S, MIN_RATE_PER_S, SLUG, Ordering
 from subscriptions.retry_policy import NAME, PolicyError, stored_policy
+from subscriptions.yaml_sync.document import Document, load_yaml
 from subscriptions.yaml_sync.endpoint import EndpointSettings, read_endpoint
-from subscriptions.yaml_sync.reader import Node, SpecError, load_yaml
+from subscriptions.yaml_sync.problems import Problem, SpecError
+from subscriptions.yaml_sync.reader import Node
 
 VERSION = 1
 MAX_NAME_CHARS = 200
+_SLUG = re.compile(SLUG.regex)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +55,32 @@ class FileSpec:
 
 def parse_file(path: Path, environ: Mapping[str, str]) -> FileSpec:
     """Raises SpecError, also when the file cannot be read."""
+    return read_document(load_file(path), environ)
+
+
+def load_file(path: Path) -> Document:
+    """Raises SpecError."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError([f"{path}: {error}"]) from None
-    return read(load_yaml(text), environ)
+        raise SpecError([Problem("", str(error))]) from None
+    return load_yaml(text)
+
+
+def read_document(document: Document, environ: Mapping[str, str]) -> FileSpec:
+    """Raises SpecError naming everything that is wrong, with lines."""
+    try:
+        return read(document.data, environ)
+    except SpecError as error:
+        raise SpecError(document.located(error.problems)) from None
 
 
 def read(data: object, environ: Mapping[str, str]) -> FileSpec:
     """Plain data → the spec. Raises SpecError naming everything that is wrong."""
-    problems: list[str] = []
+    problems: list[Problem] = []
     root = Node(data, "", problems, environ)
-    if root.anything("version", None) != VERSION:
+    version = root.anything("version", None)
+    if version != VERSION or isinstance(version, bool):
         root.note("version", f"takes {VERSION}, the version of this format")
     tenants = tuple(_tenant(node) for node in root.nodes("tenants"))
     _no_twins(root, "tenants", (tenant.slug for tenant in tenants))
@@ -123,15 +139,12 @@ def _retry_policy(node: Node) -> dict[str, object] | None:
 
 
 def _check_slug(slug: str) -> str | None:
-    try:
-        SLUG(slug)
-    except ValidationError as error:
-        return str(error.message)
-    return None
+    return None if _SLUG.fullmatch(slug) else str(SLUG.message)
 
 
 def _check_name(name: str) -> str | None:
-    return None if len(name) <= MAX_NAME_CHARS else f"takes at most {MAX_NAME_CHARS} characters"
+    fits = len(name) <= MAX_NAME_CHARS and (name.isprintable() or not name)
+    return None if fits else f"takes at most {MAX_NAME_CHARS} printable characters"
 
 
 def _no_twins(node: Node, key: str, slugs: Iterable[str]) -> None:
