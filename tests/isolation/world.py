@@ -26,7 +26,7 @@ from delivery.replays.service import draft
 from eventcenter.access.models import Membership
 from eventcenter.access.roles import Role
 from eventcenter.models import AdapterCount, Event, FeatureFlag, OutboxMessage
-from subscriptions.models import Endpoint, Subscription, Tenant
+from subscriptions.models import AppliedSpec, Endpoint, Subscription, Tenant
 from tests.factories import (
     AdapterFactory,
     ApiKeyFactory,
@@ -66,6 +66,7 @@ def _identities(tenant: Tenant, endpoint: Endpoint, mark: str) -> Iterator[Model
     person = UserFactory(username=f"{mark}-person", email=f"{mark}@example.com", roles=((tenant, Role.OPERATOR),))
     yield Membership.objects.get(user=person)
     FeatureFlag.objects.get(name="audit-streaming").tenants.add(tenant)
+    yield AppliedSpec.objects.create(tenant=tenant, kind="endpoint", slug=endpoint.slug, values={"name": endpoint.name})
     adapter = AdapterFactory(tenant=tenant, name=f"{mark} forge")
     yield adapter
     yield AdapterCount.objects.create(
