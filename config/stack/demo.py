@@ -43,6 +43,8 @@ class Demo:
     publish_secret: str
     console_user: str
     console_password: str
+    other_users: list[str]
+    api_key: str
 
 
 def releases() -> list[tuple[str, str]]:

@@ -207,9 +207,10 @@ def welcome(told: demo.Demo, directory: Path) -> str:
     return "\n".join(
         (
             f"  console   {told.url}/  user {told.console_user}, password {told.console_password}",
+            f"            or, with the same password, {' or '.join(told.other_users)}",
             f"  receiver  {told.receiver_url}/  shows what was delivered",
             f"  logs      {directory / 'logs'}",
-            f"  publish   key and secret are in {directory / 'demo.json'}",
+            f"  publish   key and secret, and an API key, are in {directory / 'demo.json'}",
             "  Ctrl-C stops everything",
             "",
         )

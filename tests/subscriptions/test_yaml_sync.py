@@ -282,7 +282,9 @@ def test_demo_prints_what_opens_everything_and_keeps_its_key(
     user = django_user_model.objects.get(username="ops")
     assert user.check_password(second["console_password"])
     assert first["console_password"] != second["console_password"]
-    assert first | {"console_password": ""} == second | {"console_password": ""}
+    assert first["api_key"] != second["api_key"]
+    renewed = {"console_password": "", "api_key": ""}
+    assert first | renewed == second | renewed
     assert PublishKey.objects.get(key_id=first["publish_key_id"]).tenant.slug == "artisan-cloud"
     assert set(first["receiver_secrets"]) == {"/ci-cd", "/inventory", "/pagerduty-bridge", "/release-hub"}
     assert all(secret.startswith("whsec_") for group in first["receiver_secrets"].values() for secret in group)
@@ -292,9 +294,9 @@ def test_demo_prints_what_opens_everything_and_keeps_its_key(
 def test_demo_keeps_the_password_when_it_is_given(monkeypatch: pytest.MonkeyPatch, django_user_model: Any) -> None:
     monkeypatch.setenv("DEMO_CONSOLE_PASSWORD", "calm-night-shift")
     assert demo(monkeypatch)["console_password"] == "calm-night-shift"
-    hashed = django_user_model.objects.get().password
+    hashed = django_user_model.objects.get(username="ops").password
     demo(monkeypatch)
-    assert django_user_model.objects.get().password == hashed
+    assert django_user_model.objects.get(username="ops").password == hashed
 
 
 @pytest.mark.django_db
