@@ -9,6 +9,7 @@ from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 
+from audit.details import recordable
 from audit.trail import PLATFORM_CHAIN, Actor, record
 
 M = TypeVar("M", bound=Model)
@@ -93,10 +94,9 @@ class ReadOnlyAdmin(ModelAdmin[M]):
 
 
 def _plain(value: object) -> object:
-    """Fit for JSON: plain values stay, a row is its key as in the form's own initial value, several are their names, others
-    are text."""
+    """Fit for the trail; a row is its key, as in the form's own initial value, several are their names."""
     if isinstance(value, Model):
         return value.pk
     if isinstance(value, QuerySet) or (isinstance(value, list) and any(isinstance(one, Model) for one in value)):
         return sorted(str(one) for one in value)
-    return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)
+    return recordable(value)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import connection, transaction
 from django.utils import timezone
 
-from audit.chain import GENESIS, Link, digest
+from audit import store
+from audit.chain import Link, digest
+from audit.details import check_text, checked
 from audit.models import AuditEntry
 
 PLATFORM_CHAIN = "platform"
+LONGEST = {
+    name: int(AuditEntry._meta.get_field(name).max_length or 0)
+    for name in ("chain", "actor", "address", "action", "target")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +38,22 @@ def record(chain: str, actor: Actor, action: str, target: str, details: dict[str
     """Append one entry to the chain. Joins the caller's transaction, so that a change and its entry commit together.
 
     Writers of one chain wait for each other (an advisory lock held to the end of the transaction): positions have no gaps.
+    The connection's role needs no right on the table, see migration 0003. Raises NotRecordable for what the stored row
+    would not give back as it was.
     """
+    texts = {"chain": chain, "actor": actor.name, "address": actor.address, "action": action, "target": target}
+    for name, text in texts.items():
+        check_text(name, text, LONGEST[name])
+    kept = checked(details or {})
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('audit.chain'), hashtext(%s))", [chain])
-        last = AuditEntry.objects.filter(chain=chain).order_by("-position").first()
-        link = Link(
-            chain=chain,
-            position=last.position + 1 if last else 1,
-            at=timezone.now(),
-            actor=actor.name,
-            address=actor.address,
-            action=action,
-            target=target,
-            details=details or {},
-        )
-        previous = bytes(last.digest) if last else GENESIS
-        return AuditEntry.objects.create(
-            chain=link.chain,
-            position=link.position,
-            at=link.at,
-            actor=link.actor,
-            actor_user_id=actor.user_id,
-            address=link.address,
-            action=link.action,
-            target=link.target,
-            details=link.details,
-            previous=previous,
-            digest=digest(previous, link),
-        )
+        position, previous = store.lock_chain(chain)
+        link = Link(position=position + 1, at=timezone.now(), details=kept, **texts)
+        own = digest(previous, link)
+        entry_id = store.append(link, actor.user_id, previous, own)
+    entry = AuditEntry(id=entry_id, actor_user_id=actor.user_id, previous=previous, digest=own, **_fields(link))
+    entry._state.adding, entry._state.db = False, connection.alias
+    return entry
+
+
+def _fields(link: Link) -> dict[str, Any]:
+    return {field.name: getattr(link, field.name) for field in fields(link)}

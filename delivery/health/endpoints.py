@@ -117,7 +117,7 @@ def _warn(endpoint: Endpoint, health: Health, percent: int, limit: timedelta, no
     breaker_store.save({endpoint.pk: replace(health, warned_percent=percent)})
     since = f"{health.failing_since:%Y-%m-%d %H:%M} UTC"
     summary = f"{endpoint} has taken nothing since {since}; {percent} % of the time to its disabling is over."
-    details = _details(health) | {"percent": percent, "disabled_after_hours": limit / timedelta(hours=1)}
+    details = _details(health) | {"percent": percent, "disabled_after_hours": round(limit / timedelta(hours=1))}
     alerts.raise_alert(
         FAILING_TYPE,
         failing_key(endpoint.pk),

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from audit.details import recordable
 from audit.trail import PLATFORM_CHAIN, Actor, record
 from delivery.models import ReplayJob, ReplayState
 from delivery.replays import naming
@@ -147,8 +148,8 @@ def job_of(job_id: UUID) -> ReplayJob:
 def audit(job: ReplayJob, action: str, actor: Actor) -> None:
     """In its tenant's chain; in the platform's when it goes across tenants."""
     details: dict[str, object] = {
-        "criteria": _told(job.criteria),
-        "rate_per_s": job.rate_per_s,
+        "criteria": recordable(_told(job.criteria)),
+        "rate_per_s": recordable(job.rate_per_s),
         "total": job.total,
         "queued": job.queued,
         "skipped": job.skipped,

@@ -9,6 +9,7 @@ from typing import TypeVar
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
+from audit.details import recordable
 from audit.trail import Actor, record
 from subscriptions.channels.registry import is_signed
 from subscriptions.models import AppliedSpec, Endpoint, EndpointState, Subscription, Tenant
@@ -217,7 +218,7 @@ class _Sync:
             self.plan.unchanged += 1
             return
         told = settings_of(wanted) if made else changes
-        details: dict[str, object] = {item.name: audited(item) for item in told}
+        details: dict[str, object] = {item.name: recordable(audited(item)) for item in told}
         action = f"{place.kind}.{'created' if made else 'changed'}"
         record(place.tenant.slug, self.actor, action, f"{place.kind}:{row.pk}", details)
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
-from django.db import DatabaseError, ProgrammingError, connection, transaction
+from django.db import IntegrityError, ProgrammingError, connection, transaction
 
+from audit import store
 from audit.chain import GENESIS, Link, digest
+from audit.details import NotRecordable, recordable
 from audit.models import AuditEntry
 from audit.trail import Actor, record
 from tests.factories import UserFactory
@@ -73,7 +78,7 @@ def test_each_chain_counts_for_itself() -> None:
     "details",
     [
         {"é": "😀\u2028\ud7ff", "nested": {"b": [1, None, {"z": 1, "a": 2}], "a": ""}},
-        {"float": 0.25, "negative": -1.5, "whole": 2.0, "big": 2**70},
+        {"big": 2**53 - 1, "negative": -(2**53 - 1), "zero": 0},
         {"quote": 'a"b\\c\n\t/', "": "empty name"},
         {"tuple": (1, 2), "true": True, "long": "x" * 10_000},
     ],
@@ -144,13 +149,120 @@ def test_entry_is_gone_when_the_callers_change_is_rolled_back() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "details", [{"nul": "\0"}, {"number": float("nan")}, {"surrogate": "\ud800"}, {"object": object()}]
+    ("details", "message"),
+    [
+        ({"a": "\0"}, "details.a has a NUL"),
+        ({"a": {"b": [1, 1e16]}}, r"details.a.b\[1\] takes .* not float \(write it as text\)"),
+        ({"a": float("nan")}, "details.a takes .* not float"),
+        ({"a": -0.0}, "details.a takes .* not float"),
+        ({"a": "\ud800"}, "details.a has half of a surrogate"),
+        ({"a": object()}, "details.a takes .* not object"),
+        ({"a": UUID(int=1)}, "details.a takes .* not UUID"),
+        ({"a": 2**53}, "details.a takes integers up to"),
+        ({1: "a"}, "a key of details takes text, not int"),
+        ({"a": {None: 1}}, "a key of details.a takes text, not NoneType"),
+        ({"a\0": 1}, "a key of details has a NUL"),
+        ({"a": json.loads("[" * 40 + "]" * 40)}, "nested deeper than 16"),
+        ([1], "details take a dict, not list"),
+    ],
 )
-def test_nothing_is_recorded_when_the_details_are_no_json(details: dict[str, object]) -> None:
-    with pytest.raises((DatabaseError, ValueError, TypeError)):
+def test_nothing_is_recorded_when_the_details_would_not_come_back_as_they_were(
+    details: dict[str, object], message: str
+) -> None:
+    with pytest.raises(NotRecordable, match=message):
         record("acme", ROBOT, "a.b", "c:1", details)
 
     assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("actor", "action", "message"),
+    [
+        (Actor("user:\0"), "a.b", "actor has a NUL"),
+        (Actor("user:" + "x" * 200), "a.b", "actor takes at most 200 characters; it has 205"),
+        (Actor("user:x", "y" * 65), "a.b", "address takes at most 64"),
+        (ROBOT, "a" * 101, "action takes at most 100"),
+    ],
+)
+def test_nothing_is_recorded_when_a_text_cannot_be_kept(actor: Actor, action: str, message: str) -> None:
+    with pytest.raises(NotRecordable, match=message):
+        record("acme", actor, action, "c:1")
+
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.django_db
+def test_values_are_recorded_when_they_were_made_fit() -> None:
+    at = datetime(2025, 11, 5, 12, tzinfo=UTC)
+    values = {"rate": 2.5, "at": at, "nan": float("nan"), "nul": "a\0b", "big": 2**70, "n": {1: (True, None, 7)}}
+    details = {name: recordable(value) for name, value in values.items()}
+
+    entry = AuditEntry.objects.get(pk=record("acme", ROBOT, "a.b", "c:1", details).pk)
+
+    assert entry.details == {
+        "rate": "2.5",
+        "at": "2025-11-05 12:00:00+00:00",
+        "nan": "nan",
+        "nul": "a\ufffdb",
+        "big": str(2**70),
+        "n": {"1": [True, None, 7]},
+    }
+    assert unbroken("acme")
+
+
+@pytest.fixture
+def stranger(db: None) -> Iterator[None]:
+    """The connection goes on as a role that may do nothing with the tables, as the web's role may not with others' rows."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE audit_stranger")
+        cursor.execute("SET ROLE audit_stranger")
+        yield
+        cursor.execute("RESET ROLE")
+        cursor.execute("DROP ROLE audit_stranger")
+
+
+@pytest.mark.django_db
+def test_entries_are_appended_when_the_role_has_no_right_on_the_table(stranger: None) -> None:
+    with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+        AuditEntry.objects.count()
+
+    made = [record("acme", ROBOT, "a.b", f"c:{number}", {"n": number}) for number in range(3)]
+
+    with connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
+    assert list(AuditEntry.objects.order_by("position")) == made
+    assert unbroken("acme")
+
+
+@pytest.mark.django_db
+def test_functions_are_not_led_astray_when_the_role_has_a_table_of_that_name(stranger: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
+        cursor.execute("CREATE TEMPORARY TABLE audit_auditentry (LIKE public.audit_auditentry) ON COMMIT DROP")
+        cursor.execute("SET ROLE audit_stranger")
+    record("acme", ROBOT, "a.b", "c:1")
+
+    with connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
+        cursor.execute("SELECT count(*) FROM public.audit_auditentry")
+        assert cursor.fetchone() == (1,)
+        cursor.execute("DROP TABLE pg_temp.audit_auditentry")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("position", "previous"),
+    [(1, GENESIS), (3, GENESIS), (2, GENESIS), (4, None), (1, None), (0, None), (None, None), (2, b"")],
+)
+def test_entry_is_refused_when_it_does_not_follow_the_last_one(position: int, previous: bytes | None) -> None:
+    last = record("acme", ROBOT, "a.b", "c:1")
+    link = Link("acme", position, last.at, "user:eve", "", "a.b", "c:2", {})
+
+    with pytest.raises(IntegrityError, match="does not follow it"), transaction.atomic():
+        store.append(link, None, bytes(last.digest) if previous is None else previous, bytes(32))
+
+    assert list(AuditEntry.objects.all()) == [last]
 
 
 @pytest.mark.django_db
