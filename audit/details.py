@@ -45,11 +45,11 @@ def fit(text: str, longest: int) -> str:
 
 
 def recordable(value: object) -> object:
-    """A value of a form or a file, made to fit: a float, a date or another object is its text, a list or dict is gone through."""
+    """A value of a form or a file, made to fit: 2.0 is 2, 2.5 and a date are their text, lists and dicts are gone through."""
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int):
-        return int(value) if abs(value) <= MAX_INTEGER else str(int(value))
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return int(value) if abs(value) <= MAX_INTEGER else str(value)
     if isinstance(value, Mapping):
         return {str(key): recordable(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -38,3 +38,29 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.chain}#{self.position} {self.action} {self.target}"
+
+
+class AuditHead(models.Model):
+    """The last signed head of a chain; see audit.heads. The copy that counts is the one on the bus: `sent_at` is when
+    Kafka acknowledged it, and empty while it has not."""
+
+    chain = models.CharField(max_length=63, primary_key=True)
+    position = models.BigIntegerField()
+    digest = models.BinaryField(max_length=32)
+    at = models.DateTimeField()
+    key_id = models.TextField()
+    signature = models.BinaryField(max_length=64)
+    sent_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.chain}#{self.position}"
+
+
+class StreamCursor(models.Model):
+    """How far a chain is on the topic of entries (flag audit-streaming): moved after Kafka's acknowledgement."""
+
+    chain = models.CharField(max_length=63, primary_key=True)
+    position = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.chain}#{self.position}"

@@ -106,6 +106,9 @@ KAFKA_EVENTS_TOPIC = env.text("KAFKA_EVENTS_TOPIC", "events")
 KAFKA_EVENTS_PARTITIONS = env.integer("KAFKA_EVENTS_PARTITIONS", 6, 1, 10_000)
 KAFKA_REPLICATION_FACTOR = env.integer("KAFKA_REPLICATION_FACTOR", 1, 1, 9)
 KAFKA_EVENTS_RETENTION_HOURS = env.integer("KAFKA_EVENTS_RETENTION_HOURS", 168, 1, 100_000)
+# Signed heads and, with the flag audit-streaming, entries of the audit trail; see docs/operations/audit.md.
+KAFKA_AUDIT_HEADS_TOPIC = env.text("KAFKA_AUDIT_HEADS_TOPIC", "audit-heads")
+KAFKA_AUDIT_ENTRIES_TOPIC = env.text("KAFKA_AUDIT_ENTRIES_TOPIC", "audit-entries")
 KAFKA_CONSUMER_GROUP = env.text("KAFKA_CONSUMER_GROUP", "event-center")
 
 # Static membership: a consumer that comes back under its name takes its partitions over at once. One name a process.

@@ -65,14 +65,8 @@ def new_producer(**more: object) -> Producer:
 def create_topics() -> list[str]:
     """Make the topics that are not there. Returns the names of those made. Raises KafkaException."""
     admin = AdminClient(kafka_config())
-    topic = NewTopic(
-        settings.KAFKA_EVENTS_TOPIC,
-        settings.KAFKA_EVENTS_PARTITIONS,
-        settings.KAFKA_REPLICATION_FACTOR,
-        config={"retention.ms": str(settings.KAFKA_EVENTS_RETENTION_HOURS * 3_600_000)},
-    )
     made = []
-    for name, future in admin.create_topics([topic]).items():
+    for name, future in admin.create_topics(_topics()).items():
         try:
             future.result(timeout=30)
             made.append(name)
@@ -80,6 +74,17 @@ def create_topics() -> list[str]:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
     return made
+
+
+def _topics() -> list[NewTopic]:
+    """Heads are few and kept for good: one partition, of which Kafka keeps the last message of each key."""
+    partitions, copies = settings.KAFKA_EVENTS_PARTITIONS, settings.KAFKA_REPLICATION_FACTOR
+    for_a_while = {"retention.ms": str(settings.KAFKA_EVENTS_RETENTION_HOURS * 3_600_000)}
+    return [
+        NewTopic(settings.KAFKA_EVENTS_TOPIC, partitions, copies, config=for_a_while),
+        NewTopic(settings.KAFKA_AUDIT_ENTRIES_TOPIC, partitions, copies, config=for_a_while),
+        NewTopic(settings.KAFKA_AUDIT_HEADS_TOPIC, 1, copies, config={"cleanup.policy": "compact"}),
+    ]
 
 
 OutboxEntry = tuple[UUID, str, KafkaHeaders, bytes]  # event id, Kafka key, headers, value
