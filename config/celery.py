@@ -21,4 +21,5 @@ app.conf.beat_schedule = {
     "maintain-partitions": {"task": "eventcenter.maintain_partitions", "schedule": crontab(minute="7")},
     "delete-old-feed-items": {"task": "delivery.delete_old_feed_items", "schedule": crontab(minute="17")},
     "forget-old-sign-ins": {"task": "subscriptions.forget_old_sign_ins", "schedule": crontab(minute="27")},
+    "sign-audit-heads": {"task": "delivery.sign_audit_heads", "schedule": 60.0},
 }

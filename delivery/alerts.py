@@ -8,9 +8,13 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
+from audit.trail import PLATFORM_CHAIN, Actor, record
 from delivery.models import Alert, AlertSeverity
+from subscriptions.models import Tenant
 
 logger = logging.getLogger(__name__)
+
+ACTOR = Actor("system:alerts")
 
 
 def raise_alert(
@@ -32,7 +36,8 @@ def raise_alert(
     try:
         with transaction.atomic():
             about = {"kind": kind, "tenant_id": tenant_id, "endpoint_id": endpoint_id}
-            Alert.objects.create(dedup_key=dedup_key, raised_at=now, last_at=now, **about, **says)
+            alert = Alert.objects.create(dedup_key=dedup_key, raised_at=now, last_at=now, **about, **says)
+            _record(alert, "alert.raised")
     except IntegrityError:  # somebody else opened it in this moment
         _update(dedup_key, now, says)
         return False
@@ -42,11 +47,23 @@ def raise_alert(
 
 def resolve(dedup_key: str, now: datetime) -> bool:
     """False when no alert was open under the key. The next `raise_alert` opens another."""
-    resolved = bool(Alert.objects.filter(dedup_key=dedup_key, resolved_at=None).update(resolved_at=now))
-    if resolved:
-        logger.info("alert.resolved", extra={"dedup_key": dedup_key})
-    return resolved
+    with transaction.atomic():
+        alert = Alert.objects.select_for_update().filter(dedup_key=dedup_key, resolved_at=None).first()
+        if alert is None:
+            return False
+        Alert.objects.filter(pk=alert.pk).update(resolved_at=now)
+        _record(alert, "alert.resolved")
+    logger.info("alert.resolved", extra={"dedup_key": dedup_key})
+    return True
 
 
 def _update(dedup_key: str, now: datetime, says: Mapping[str, object]) -> bool:
     return bool(Alert.objects.filter(dedup_key=dedup_key, resolved_at=None).update(last_at=now, **says))
+
+
+def _record(alert: Alert, action: str) -> None:
+    """In the chain of its tenant, while that is there. The summary of an alert holds no secret (see raise_alert)."""
+    slug = Tenant.objects.filter(pk=alert.tenant_id).values_list("slug", flat=True).first()
+    details: dict[str, object] = {"kind": alert.kind, "severity": str(alert.severity), "summary": alert.summary}
+    details |= {"endpoint": alert.endpoint_id}
+    record(slug or PLATFORM_CHAIN, ACTOR, action, f"alert:{alert.pk}", details)

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.db import connection
 from django.utils import timezone
 
-from delivery import feed, hints
+from delivery import audit_watch, feed, hints
 from delivery.hints import TASK
 from delivery.models import DispatchLane
 from delivery.store import Hint
@@ -28,3 +28,9 @@ def run_dispatch(dispatch_id: int, token: int) -> None:
 def delete_old_feed_items() -> None:
     connection.close_if_unusable_or_obsolete()
     feed.delete_old(timezone.now())
+
+
+@shared_task(name="delivery.sign_audit_heads")
+def sign_audit_heads() -> None:
+    connection.close_if_unusable_or_obsolete()
+    audit_watch.sign_heads(timezone.now())

@@ -14,7 +14,8 @@ from eventcenter.bus import kafka_config
 
 METADATA_S = 5.0
 READ_S = 60.0  # a year of a thousand chains is 365,000 small messages: seconds
-POLL_MESSAGES, POLL_S = 1_000, 0.5
+POLL_S = 0.5
+FETCH_WAIT_MS = 50  # the broker's answer at the end of the topic is what we wait for
 
 
 class HeadsAwayError(Exception):
@@ -38,6 +39,7 @@ def read_heads() -> TopicHeads:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
+                "fetch.wait.max.ms": FETCH_WAIT_MS,
             }
         )
     )
@@ -61,7 +63,8 @@ def _read(consumer: Consumer) -> TopicHeads:
     while open_ends:
         if time.monotonic() > ends_at:
             raise HeadsAwayError(f"Kafka did not give all of {name} within {READ_S:.0f} s")
-        for message in consumer.consume(POLL_MESSAGES, POLL_S):
+        message = consumer.poll(POLL_S)
+        if message is not None:
             _take(found, message, open_ends)
     return found
 

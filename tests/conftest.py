@@ -53,6 +53,14 @@ def topic(settings: Settings) -> str:
 
 
 @pytest.fixture
+def audit_topics(settings: Settings) -> None:
+    """Topics of the audit trail of this test alone."""
+    own = uuid4().hex[:12]
+    settings.KAFKA_AUDIT_HEADS_TOPIC, settings.KAFKA_AUDIT_ENTRIES_TOPIC = f"heads-{own}", f"entries-{own}"
+    bus.create_topics()
+
+
+@pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with Receiver() as running:
         yield running

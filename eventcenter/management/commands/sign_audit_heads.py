@@ -10,7 +10,9 @@ from eventcenter.audit_heads import publish
 
 
 class Command(BaseCommand):
-    help = "Sign where the audit chains stand and write it to the bus, as beat does. Example: manage.py sign_audit_heads"
+    help = (
+        "Sign where the audit chains stand and write it to the bus, as beat does. Example: manage.py sign_audit_heads"
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
