@@ -61,7 +61,9 @@ def read(lines: Iterable[str]) -> Exported:
     return found
 
 
-def _take(found: Exported, data: dict[str, object]) -> None:
+def _take(found: Exported, data: object) -> None:
+    if not isinstance(data, dict):
+        raise ValueError("it takes a JSON object")
     kind = data.pop("kind")
     if kind == HEAD:
         found.heads.append(parse(data))
