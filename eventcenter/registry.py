@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
+from django.db import transaction
 
+from audit.trail import LONGEST, PLATFORM_CHAIN, Actor, record
 from eventcenter.follow import Followed
 from eventcenter.models import EventType
 from eventcenter.schemas import EventTypeSchema, SchemaSet, load_schemas
 
+ACTOR = Actor("system:sync_event_types")
+TARGET_LENGTH = LONGEST["target"]
 SCHEMA_DIRECTORY = Path(settings.BASE_DIR) / "config" / "events" / "schemas"
 
 
@@ -25,15 +29,26 @@ class SyncReport:
 def sync_event_types(directory: Path = SCHEMA_DIRECTORY) -> SyncReport:
     """Bring the table up to the files. What is only in the table stays; `active` is never touched."""
     report = SyncReport([], [])
-    for found in load_schemas(directory):
-        values = {"description": found.description, "schema": found.schema}
-        stored, created = EventType.objects.get_or_create(name=found.type, version=found.version, defaults=values)
-        if created:
-            report.created.append(str(stored))
-        elif (stored.description, stored.schema) != (found.description, found.schema):
-            EventType.objects.filter(pk=stored.pk).update(**values)
-            report.updated.append(str(stored))
+    with transaction.atomic():
+        for found in load_schemas(directory):
+            values = {"description": found.description, "schema": found.schema}
+            stored, created = EventType.objects.get_or_create(name=found.type, version=found.version, defaults=values)
+            if created:
+                report.created.append(str(stored))
+                _record("event_type.created", found, sorted(values))
+                continue
+            changed = [name for name, value in values.items() if getattr(stored, name) != value]
+            if changed:
+                EventType.objects.filter(pk=stored.pk).update(**values)
+                report.updated.append(str(stored))
+                _record("event_type.changed", found, changed)
     return report
+
+
+def _record(action: str, found: EventTypeSchema, fields: list[str]) -> None:
+    """The schema itself stands in its file, under version control."""
+    target = f"event_type:{found.type}/{found.version}"
+    record(PLATFORM_CHAIN, ACTOR, action, target[:TARGET_LENGTH], {"fields": fields})
 
 
 def _load() -> SchemaSet:

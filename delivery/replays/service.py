@@ -71,7 +71,7 @@ def draft(
     moment, owned = now or timezone.now(), naming.owned(criteria)
     _check(rate_per_s, reason)
     total, exact = counted(owned, moment)
-    return ReplayJob.objects.create(
+    job = ReplayJob(
         id=job_id or new_id(),
         tenant_id=owned.tenant_id,
         criteria=owned.as_data(),
@@ -82,6 +82,10 @@ def draft(
         reason=reason,
         note="" if exact else COUNT_CUT,
     )
+    with transaction.atomic():
+        job.save(force_insert=True)
+        audit(job, "replay.drafted", actor)
+    return job
 
 
 def _check(rate_per_s: float, reason: str) -> None:

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection, transaction
 
+from audit.models import AuditEntry
 from delivery.alerts import raise_alert, resolve
 from delivery.models import Alert, AlertSeverity
+from tests.factories import TenantFactory
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -36,6 +38,25 @@ def test_another_is_opened_when_the_first_was_resolved() -> None:
 
     found = Alert.objects.order_by("summary").values_list("summary", "resolved_at")
     assert list(found) == [("one", LATER), ("other", None), ("two", None)]
+
+
+def test_raising_and_resolving_are_in_the_trail_of_the_tenant() -> None:
+    tenant = TenantFactory()
+    for _ in range(2):
+        raise_alert("k", "key", AlertSeverity.CRITICAL, "one", NOW, tenant_id=tenant.pk, endpoint_id=7)
+    for _ in range(2):
+        resolve("key", LATER)
+    raise_alert("k", "other", AlertSeverity.INFO, "of nobody", NOW)
+
+    alert = Alert.objects.get(dedup_key="key")
+    said = {"kind": "k", "severity": "critical", "summary": "one", "endpoint": 7}
+    entries = AuditEntry.objects.order_by("pk").values_list("chain", "actor", "action", "target", "details")
+    assert list(entries)[:2] == [
+        (tenant.slug, "system:alerts", "alert.raised", f"alert:{alert.pk}", said),
+        (tenant.slug, "system:alerts", "alert.resolved", f"alert:{alert.pk}", said),
+    ]
+    assert AuditEntry.objects.latest("pk").chain == "platform"
+    assert AuditEntry.objects.count() == 3
 
 
 def test_there_is_no_alert_when_the_callers_transaction_fails() -> None:

@@ -94,7 +94,7 @@ def test_dry_run_counts_and_shows_some_and_can_be_started(key: Caller) -> None:
     assert (made["state"], made["total"]) == ("draft", 7)
     assert [item["id"] for item in made["sample"]] == [str(row.pk) for row in rows[:5]]
     assert made["sample"][0]["type"] == "plugin.release.published"
-    assert not AuditEntry.objects.exists()
+    assert AuditEntry.objects.get().action == "replay.drafted"
     run.step(timezone.now() + timedelta(seconds=1))
     assert sum(replays_of(rows)) == 0
     started = key.post(f"/{made['id']}/start")
@@ -106,7 +106,7 @@ def test_staff_replays_across_tenants(staff: Caller) -> None:
     many_dead(2)
     made = staff.post(body={"status": ["dead"]}).json()
     assert (made["total"], made["tenant"], made["actor"]) == (4, None, "user:eva")
-    assert AuditEntry.objects.get().chain == "platform"
+    assert set(AuditEntry.objects.values_list("chain", flat=True)) == {"platform"}
 
 
 def test_slugs_become_ids_that_outlive_a_new_name(staff: Caller) -> None:
