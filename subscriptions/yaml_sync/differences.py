@@ -42,8 +42,10 @@ def settings_of(new: State) -> list[FieldChange]:
 
 def audited(change: FieldChange) -> str:
     """For the trail, which people without the file read: a URL that stands in the file may hold a token."""
-    if change.name == "url" and not variables.names(str(change.after)):
-        change = replace(change, after=origin(change.after) or None)
+    if change.name == "url":
+        written = str(change.after or "")
+        told = written.partition("?")[0] if variables.names(written) else origin(written)
+        change = replace(change, after=told or None)
     return str(change)
 
 

@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from audit.details import recordable
 from audit.models import AuditEntry
 from eventcenter.crypto import unseal
 from eventcenter.models import EventType, PublishKey
@@ -244,7 +245,7 @@ def test_retry_policy_is_stored_and_shown_again_as_it_was_written(
     assert row.retry_policy == stored
     assert entry().details == {
         "fields": ["retry_policy"],
-        "retry_policy": [{"name": "quick", "max_age_s": 600}, stored],
+        "retry_policy": [{"name": "quick", "max_age_s": 600}, recordable(stored)],
     }
     entries = AuditEntry.objects.count()
     shown = ops.get(url("subscriptions_subscription", "change", row.pk)).context["adminform"].form.initial
