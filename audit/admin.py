@@ -3,9 +3,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib import admin
+from django.contrib.auth.models import Group, User
 
+from audit.accounts import AccountAdmin, TeamAdmin
 from audit.audited_admin import ReadOnlyAdmin
 from audit.models import AuditEntry
+
+admin.site.unregister([User, Group])
+admin.site.register(User, AccountAdmin)
+admin.site.register(Group, TeamAdmin)
 
 
 class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):

@@ -30,6 +30,7 @@ ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "" if PRODUCTION else "127.0.0.1,loca
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
+    "audit",  # before auth, whose commands on users it puts into the trail
     "config.apps.Administration",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -44,7 +45,6 @@ INSTALLED_APPS = [
     "django_prometheus",
     "csp",
     "axes",
-    "audit",
     "eventcenter",
     "subscriptions",
     "delivery",

@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from audit.accounts import OwnPasswordView
 from delivery.metrics import metrics
 from eventcenter.health_views import healthz, readyz
 from subscriptions.schema_views import subscriptions_schema
@@ -22,6 +23,7 @@ urlpatterns = [
     path("admin/login/", sign_in.AdminSignIn.as_view(), name="admin-sign-in"),
     path("admin/logout/", sign_in.SignOut.as_view(), name="admin-sign-out"),
     path("schemas/subscriptions.json", subscriptions_schema, name="subscriptions-schema"),
+    path("admin/password_change/", admin.site.admin_view(OwnPasswordView.as_view()), name="admin-own-password"),
     path("admin/", admin.site.urls),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
