@@ -17,14 +17,14 @@ from audit.audited_admin import AuditedAdmin, actor_of
 from audit.trail import PLATFORM_CHAIN, record
 
 if TYPE_CHECKING:
-    PasswordView = PasswordChangeView[PasswordChangeForm[User]]
+    DjangosUserAdmin = UserAdmin[User]
 else:
-    PasswordView = PasswordChangeView
+    DjangosUserAdmin = UserAdmin
 
 PASSWORD_SET = "user.password_set"  # noqa: S105 - the name of an action
 
 
-class AccountAdmin(AuditedAdmin[User], UserAdmin):  # type: ignore[misc]  # both say how a page is saved; ours goes first
+class AccountAdmin(AuditedAdmin[User], DjangosUserAdmin):
     """Nobody is deleted: a person who left is made inactive, and the trail goes on naming somebody."""
 
     noun = "user"
@@ -40,12 +40,12 @@ class AccountAdmin(AuditedAdmin[User], UserAdmin):  # type: ignore[misc]  # both
         return response
 
 
-class TeamAdmin(AuditedAdmin[Group], GroupAdmin):  # type: ignore[misc]  # as above
+class TeamAdmin(AuditedAdmin[Group], GroupAdmin):
     noun = "group"
     audit_values = ("name", "permissions")
 
 
-class OwnPasswordView(PasswordView):
+class OwnPasswordView(PasswordChangeView):
     """A person's own password. Goes before the admin's page of that address."""
 
     success_url = reverse_lazy("admin:password_change_done")
@@ -54,7 +54,7 @@ class OwnPasswordView(PasswordView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs) | admin.site.each_context(self.request)
 
-    def form_valid(self, form: PasswordChangeForm[User]) -> HttpResponse:
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         with transaction.atomic():
             response = super().form_valid(form)
             record(PLATFORM_CHAIN, actor_of(self.request), PASSWORD_SET, f"user:{form.user.pk}")

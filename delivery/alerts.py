@@ -63,7 +63,7 @@ def _update(dedup_key: str, now: datetime, says: Mapping[str, object]) -> bool:
 
 def _record(alert: Alert, action: str) -> None:
     """In the chain of its tenant, while that is there. The summary of an alert holds no secret (see raise_alert)."""
-    slug = Tenant.objects.filter(pk=alert.tenant_id).values_list("slug", flat=True).first()
+    tenant = Tenant.objects.filter(pk=alert.tenant_id).first() if alert.tenant_id is not None else None
     details: dict[str, object] = {"kind": alert.kind, "severity": str(alert.severity), "summary": alert.summary}
     details |= {"endpoint": alert.endpoint_id}
-    record(slug or PLATFORM_CHAIN, ACTOR, action, f"alert:{alert.pk}", details)
+    record(tenant.slug if tenant else PLATFORM_CHAIN, ACTOR, action, f"alert:{alert.pk}", details)
