@@ -13,9 +13,7 @@ from tests.audit.tampering import written
 @pytest.mark.django_db
 def test_functions_and_tables_are_there_again_when_the_migrations_went_back_and_forth() -> None:
     written("acme", 2)
-    MigrationExecutor(connection).migrate(
-        [("eventcenter", "0007_row_security_of_flags"), ("audit", "0002_append_only")]
-    )
+    MigrationExecutor(connection).migrate([("eventcenter", "0008_adapters"), ("audit", "0002_append_only")])
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_proc WHERE proname IN ('audit_append', 'audit_chain_last')")
         assert cursor.fetchone() == (0,)

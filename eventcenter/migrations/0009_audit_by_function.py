@@ -20,6 +20,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON audit_auditentry, audit_audithead, audit
 class Migration(migrations.Migration):
     dependencies: ClassVar = [
         ("audit", "0004_heads_and_cursors"),
-        ("eventcenter", "0007_row_security_of_flags"),
+        ("eventcenter", "0008_adapters"),
     ]
     operations: ClassVar = [migrations.RunSQL(APART_SQL, APART_REVERSE)]
