@@ -18,10 +18,11 @@ from django.urls import reverse
 from audit.models import AuditEntry
 from eventcenter.access.models import Membership
 from eventcenter.access.roles import Role
-from eventcenter.models import FeatureFlag, PublishKey
+from eventcenter.models import Adapter, FeatureFlag, PublishKey
 from subscriptions.models import Endpoint, Subscription, Tenant
 from tests.factories import (
     PASSWORD,
+    AdapterFactory,
     EndpointFactory,
     PublishKeyFactory,
     SubscriptionFactory,
@@ -39,6 +40,7 @@ MAKERS: dict[type[Model], Callable[[], Model]] = {
     Endpoint: EndpointFactory,
     Subscription: SubscriptionFactory,
     PublishKey: PublishKeyFactory,
+    Adapter: AdapterFactory,
     Membership: lambda: Membership.objects.get(user=UserFactory(roles=[(TenantFactory(), Role.VIEWER)])),
     FeatureFlag: lambda: FeatureFlag.objects.get(name="audit-streaming"),
 }
