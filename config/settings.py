@@ -131,6 +131,10 @@ BREAKER_FIRST_WAIT_S = env.integer("BREAKER_FIRST_WAIT_S", 10, 1, 3600)
 BREAKER_MAX_WAIT_S = env.integer("BREAKER_MAX_WAIT_S", 600, 1, 36_000)
 ENDPOINT_DISABLE_AFTER_HOURS = env.integer("ENDPOINT_DISABLE_AFTER_HOURS", 120, 1, 8760)
 
+# A signing secret of this age is due for rotation; an endpoint can have another. NIST SP 800-57 part 1, 5.3.6: one to two
+# years for keys that authenticate.
+SIGNING_KEY_ROTATE_DAYS = env.integer("SIGNING_KEY_ROTATE_DAYS", 365, 1, 3650)
+
 # --- Channels besides webhooks ----------------------------------------------------------------------------------------
 # Kafka clusters that endpoints may name; tenants name no hosts. "bus" is the one above.
 KAFKA_CHANNEL_CLUSTERS = env.clusters("KAFKA_CHANNEL_CLUSTERS", {"bus": KAFKA_BOOTSTRAP_SERVERS})
