@@ -17,6 +17,7 @@ from eventcenter.standardwebhooks import SigningKey, decode_signing_key
 from subscriptions.filters import FilterError, compile_filters
 from subscriptions.matching import Route, RoutingTable, build
 from subscriptions.models import Endpoint, EndpointSecret, Ordering, Subscription, Tenant
+from subscriptions.templating import HOOK_URL
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def _sink(row: Endpoint, secrets: list[SigningKey], unreadable: bool) -> Sink:
         tenant=row.tenant.slug,
         slug=row.slug,
         channel=row.channel,
-        url=row.url,
+        url=credentials.get(HOOK_URL, row.url),
         content_mode=row.content_mode,
         headers=open_headers(row),
         secrets=tuple(secrets),
