@@ -84,19 +84,11 @@ def fleet(process_env: dict[str, str], tmp_path: Path) -> Iterator[Fleet]:
 @pytest.fixture(autouse=True)
 def fresh_process_state() -> Iterator[None]:
     """What a process keeps between requests must not outlive a test's database."""
-<<<<<<< HEAD
-    from eventcenter import flags, registry
-    from subscriptions import routing
-
-    for followed in (flags.states, registry.schemas, routing.routing, routing.delivery_settings):
-=======
-    from eventcenter import data_keys, registry
+    from eventcenter import data_keys, flags, registry
     from subscriptions import routing
 
     data_keys.forget()
-
-    for followed in (registry.schemas, routing.routing, routing.delivery_settings):
->>>>>>> 932cb5b (eventcenter: secrets are sealed by data keys that master keys wrap; rotate_encryption_key)
+    for followed in (flags.states, registry.schemas, routing.routing, routing.delivery_settings):
         followed.forget()
     yield
     bus.close_outbox_producer(timeout_s=0.5)

@@ -38,7 +38,7 @@ def open_urls(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
     dependencies = [
         ("subscriptions", "0003_signing"),
-        ("eventcenter", "0003_data_keys"),
+        ("eventcenter", "0008_data_keys"),
     ]
 
     operations = [migrations.RunPython(seal_urls, open_urls)]

@@ -3,10 +3,12 @@ from __future__ import annotations
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
+from eventcenter.row_security import WEB_ROLE
+
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("eventcenter", "0002_outbox_key"),
+        ("eventcenter", "0007_row_security_of_flags"),
     ]
 
     operations = [
@@ -28,6 +30,8 @@ class Migration(migrations.Migration):
                 ("retired_at", models.DateTimeField(blank=True, help_text="Seals nothing since then.", null=True)),
             ],
         ),
+        # Web processes seal and open; what changes a data key is the command of the owner.
+        migrations.RunSQL(f"REVOKE UPDATE, DELETE ON eventcenter_datakey FROM {WEB_ROLE}", migrations.RunSQL.noop),
         migrations.AddField(
             model_name="publishkey",
             name="previous_expires_at",
