@@ -83,6 +83,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "eventcenter.access.context.permissions",
+                "delivery.signing_keys.banner.due_signing_keys",
             ],
         },
     }

@@ -37,6 +37,7 @@ OPEN_COLUMNS = {
     "audit.AuditEntry.previous",
     "audit.AuditEntry.digest",
     "delivery.Attempt.response_body",
+    "eventcenter.ApiKey.digest",
     "eventcenter.DataKey.wrapped",
     "eventcenter.Event.body",
     "eventcenter.OutboxMessage.body",
