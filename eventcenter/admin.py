@@ -4,16 +4,17 @@ import base64
 import json
 from typing import ClassVar
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from audit.audited_admin import AuditedAdmin, ReadOnlyAdmin, actor_of
+from audit.shown_once import Shown, ShowsOnce, once_page, show_once
 from eventcenter.access import admin as access_admin
 from eventcenter.access.admin_scope import TenantScoped
 from eventcenter.adapters import admin as adapters_admin
@@ -23,12 +24,11 @@ from eventcenter.publish_keys import age_of, rotate_publish_key, seal_new_secret
 
 __all__ = ["access_admin", "adapters_admin"]  # registers roles, API keys and the trail; adapters
 
-NEW_SECRET = "The secret of {} is {} — copy it now, it is not shown again."  # noqa: S105 - a sentence
 SHOWN_BYTES = 16_384
 
 
 @admin.register(PublishKey)
-class PublishKeyAdmin(TenantScoped, AuditedAdmin[PublishKey]):
+class PublishKeyAdmin(TenantScoped, ShowsOnce[PublishKey]):
     """The secret is made with the key, shown once, and never again."""
 
     noun = "publish_key"
@@ -57,13 +57,14 @@ class PublishKeyAdmin(TenantScoped, AuditedAdmin[PublishKey]):
         secret = "" if change else seal_new_secret(obj)
         super().save_model(request, obj, form, change)
         if secret:
-            messages.warning(request, format_html(NEW_SECRET, obj.key_id, secret))
+            show_once(request, Shown(f"The secret of {obj.key_id}:", secret))
 
     @admin.action(description="Rotate the secret (the old one is good for 24 hours)", permissions=["change"])
-    def rotate_selected(self, request: HttpRequest, queryset: QuerySet[PublishKey]) -> None:
+    def rotate_selected(self, request: HttpRequest, queryset: QuerySet[PublishKey]) -> HttpResponse | None:
         for key in queryset:
             secret = rotate_publish_key(key, actor_of(request))
-            messages.warning(request, format_html(NEW_SECRET, key.key_id, secret))
+            show_once(request, Shown(f"The new secret of {key.key_id}:", secret))
+        return once_page(request, self.model)
 
     @admin.display(description="Secret's age", ordering="-secret_created_at")
     def secret_age(self, key: PublishKey) -> str:

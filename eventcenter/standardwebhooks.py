@@ -113,6 +113,11 @@ def _public_bytes(key: Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes_raw()
 
 
+def another_key(key: SigningKey) -> SigningKey:
+    """A new one of the same kind."""
+    return entropy.token_bytes(NEW_SECRET_BYTES) if isinstance(key, bytes) else Ed25519PrivateKey.generate()
+
+
 def sign(keys: Sequence[SigningKey], msg_id: str, timestamp: int, body: bytes) -> str:
     """The `webhook-signature` value: one `v1,…` or `v1a,…` for each key, parted by spaces. `timestamp` in epoch seconds."""
     content = b"%b.%d.%b" % (msg_id.encode(), timestamp, body)

@@ -11,7 +11,8 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
-from audit.audited_admin import AuditedAdmin, actor_of
+from audit.audited_admin import actor_of
+from audit.shown_once import Shown, ShowsOnce, once_page, show_once
 from eventcenter.access.admin_scope import TenantScoped
 from eventcenter.standardwebhooks import PUBLIC_PREFIX
 from subscriptions.admin.layout import Layout, choices, layout_of
@@ -22,10 +23,6 @@ from subscriptions.forms import EndpointForm
 from subscriptions.models import Endpoint, EndpointState
 from subscriptions.services import add_secret, pause, resume, rotate_secret
 
-NEW_PUBLIC_KEY = (
-    "The public key of {} is {} — its receiver verifies v1a signatures with it. It stays on the endpoint's page."
-)
-NEW_SECRET = "The signing secret of {} is {} — copy it now, it is not shown again."  # noqa: S105 - a sentence
 UNSIGNED = "{} is not signed: its channel has no signing secrets."
 
 
@@ -33,7 +30,7 @@ MISSED = 'What {} missed while it was disabled can be replayed: <a href="{}">loo
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(TenantScoped, AuditedAdmin[Endpoint]):
+class EndpointAdmin(TenantScoped, ShowsOnce[Endpoint]):
     """The channel is chosen first, in the address; the form is that channel's own. It is chosen once: an endpoint's past
     deliveries belong to it."""
 
@@ -146,15 +143,17 @@ class EndpointAdmin(TenantScoped, AuditedAdmin[Endpoint]):
     @admin.action(
         description="Rotate the signing secret (the old one signs along for 24 hours)", permissions=["change"]
     )
-    def rotate_selected(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
+    def rotate_selected(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> HttpResponse | None:
         for row in queryset.select_related("tenant"):
             if is_signed(row):
                 _show(request, row, rotate_secret(row, actor_of(request)))
             else:
                 messages.info(request, UNSIGNED.format(row))
+        return once_page(request, self.model)
 
 
 def _show(request: HttpRequest, endpoint: Endpoint, made: str) -> None:
-    """What `add_secret` gave: for the receiver, and shown this once."""
-    text = NEW_PUBLIC_KEY if made.startswith(PUBLIC_PREFIX) else NEW_SECRET
-    messages.warning(request, format_html(text, endpoint, made))
+    """What `add_secret` gave: for the receiver."""
+    is_public = made.startswith(PUBLIC_PREFIX)
+    words = f"The public key of {endpoint}, by which its receiver verifies v1a signatures:"
+    show_once(request, Shown(words if is_public else f"The signing secret of {endpoint}:", made, not is_public))
