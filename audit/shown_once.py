@@ -6,7 +6,7 @@ is kept by nobody.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib import admin
@@ -22,10 +22,11 @@ _KEPT_AS = "event_center_shown_once"
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """`words`: what it is, a sentence; `is_secret`: it cannot be read later."""
+    """`words`: what it is, a sentence; `is_secret`: it cannot be read later. Django logs contexts of templates at DEBUG by
+    their repr: the value is not in it."""
 
     words: str
-    value: str
+    value: str = field(repr=False)
     is_secret: bool = True
 
 
