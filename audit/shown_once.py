@@ -7,7 +7,7 @@ is kept by nobody.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db.models import Model
@@ -15,7 +15,10 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from audit.audited_admin import AuditedAdmin, M
+if TYPE_CHECKING:
+    Base = admin.ModelAdmin[Any]
+else:
+    Base = object
 
 _KEPT_AS = "event_center_shown_once"
 
@@ -51,13 +54,14 @@ def once_page(request: HttpRequest, model: type[Model]) -> HttpResponse | None:
     return TemplateResponse(request, "admin/shown_once.html", context)
 
 
-class ShowsOnce(AuditedAdmin[M]):
-    """After a form that made such a value the page with it comes in place of the redirect."""
+class ShowsOnce(Base):
+    """Put before AuditedAdmin or ReadOnlyAdmin. After a form that made such a value the page with it comes in place of the
+    redirect."""
 
-    def response_add(self, request: HttpRequest, obj: M, post_url_continue: Any = None) -> HttpResponse:
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
         answer = super().response_add(request, obj, post_url_continue)
         return once_page(request, self.model) or answer
 
-    def response_change(self, request: HttpRequest, obj: M) -> HttpResponse:
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         answer = super().response_change(request, obj)
         return once_page(request, self.model) or answer

@@ -28,7 +28,7 @@ SHOWN_BYTES = 16_384
 
 
 @admin.register(PublishKey)
-class PublishKeyAdmin(TenantScoped, ShowsOnce[PublishKey]):
+class PublishKeyAdmin(TenantScoped, ShowsOnce, AuditedAdmin[PublishKey]):
     """The secret is made with the key, shown once, and never again."""
 
     noun = "publish_key"

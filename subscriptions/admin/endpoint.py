@@ -11,7 +11,7 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
-from audit.audited_admin import actor_of
+from audit.audited_admin import AuditedAdmin, actor_of
 from audit.shown_once import Shown, ShowsOnce, once_page, show_once
 from eventcenter.access.admin_scope import TenantScoped
 from eventcenter.standardwebhooks import PUBLIC_PREFIX
@@ -30,7 +30,7 @@ MISSED = 'What {} missed while it was disabled can be replayed: <a href="{}">loo
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(TenantScoped, ShowsOnce[Endpoint]):
+class EndpointAdmin(TenantScoped, ShowsOnce, AuditedAdmin[Endpoint]):
     """The channel is chosen first, in the address; the form is that channel's own. It is chosen once: an endpoint's past
     deliveries belong to it."""
 

@@ -72,10 +72,10 @@ class SecretInline(TabularInline):
 
 def revoke_view(request: HttpRequest, endpoint_id: int, secret_id: int) -> HttpResponse:
     """GET asks, POST does."""
-    if not request.user.has_perm("subscriptions.change_endpoint"):
-        raise PermissionDenied
     secrets = EndpointSecret.objects.select_related("endpoint__tenant")
     secret = get_object_or_404(secrets, pk=secret_id, endpoint_id=endpoint_id)
+    if not request.user.has_perm("subscriptions.change_endpoint", secret.endpoint):
+        raise PermissionDenied
     if request.method == "POST":
         try:
             revoke_secret(secret.endpoint, secret_id, actor_of(request))

@@ -17,6 +17,7 @@ from audit.models import AuditEntry
 from audit.trail import Actor
 from delivery.transports.base import Sending
 from delivery.transports.webhook.request import build
+from eventcenter.access.roles import Role
 from eventcenter.standardwebhooks import decode_secret
 from subscriptions.models import Endpoint, EndpointSecret, Signing
 from subscriptions.routing import delivery_settings
@@ -29,7 +30,7 @@ from subscriptions.services import (
     revoke_secret,
     rotate_secret,
 )
-from tests.factories import EndpointFactory, EndpointSecretFactory, SuperuserFactory, UserFactory
+from tests.factories import EndpointFactory, EndpointSecretFactory, SuperuserFactory, TenantFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 EVA = Actor("user:eva")
@@ -190,12 +191,19 @@ def test_secret_is_revoked_after_a_confirmation_when_the_admin_asks_for_it(ops: 
     assert live(endpoint) == [last]
 
 
-def test_secret_is_not_revoked_when_the_user_may_not_change_endpoints(client: Client, endpoint: Endpoint) -> None:
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.APPROVER])
+def test_secret_is_not_revoked_when_the_user_may_not_change_endpoints(
+    client: Client, endpoint: Endpoint, role: Role
+) -> None:
     old = EndpointSecretFactory(endpoint=endpoint)
     rotate_secret(endpoint, EVA)
-    client.force_login(UserFactory())
+    client.force_login(UserFactory(roles=[(endpoint.tenant, role)]))
     address = reverse("admin:subscriptions_endpoint_revoke_secret", args=[endpoint.pk, old.pk])
-    assert client.post(address).status_code == 403
+    refusal = client.post(address)  # who may not use the admin at all is sent to its sign-in page
+    assert refusal.status_code == 403 or refusal["Location"].startswith("/admin/login/")
+    rival = UserFactory(roles=[(TenantFactory(), Role.TENANT_ADMIN)])
+    client.force_login(rival)
+    assert client.post(address).status_code == 404
     assert len(live(endpoint)) == 2
 
 

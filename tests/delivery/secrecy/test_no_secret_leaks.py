@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,7 +28,7 @@ from delivery.models import Attempt
 from delivery.sample_send import CannotSendError, send_test
 from delivery.signing_keys.remind import remind
 from eventcenter import data_keys, publishing
-from eventcenter.models import PublishKey
+from eventcenter.models import ApiKey, PublishKey
 from eventcenter.publish_keys import create_publish_key, rotate_publish_key
 from subscriptions.models import Channel, Endpoint, EndpointSecret, Signing, Tenant
 from subscriptions.routing import delivery_settings
@@ -276,9 +277,22 @@ def use_the_admin(places: Places, ops: Client, acme: Tenant, endpoints: dict[str
     assert "adminform" in places.answer(ops.post(key_page, {"tenant": str(acme.pk), "name": ""})).context
     places.answer(ops.post(key_page, {"tenant": str(acme.pk), "name": "By form", "active": "on"}), once=True)
     key = PublishKey.objects.get(name="By form")
-    before = stored_secrets()
+    before = stored_secrets() | api_key(places, ops, acme)
     places.answer(act(ops, "eventcenter_publishkey", "rotate_selected", key.pk), once=True)
     return before
+
+
+def api_key(places: Places, ops: Client, acme: Tenant) -> dict[str, str | bytes]:
+    """Made by form, used, used wrongly and revoked."""
+    form = {"tenant": str(acme.pk), "name": "CI", "scopes": ["view"]}
+    shown = places.answer(ops.post(reverse("admin:eventcenter_apikey_add"), form), once=True).content.decode()
+    text = re.search(r"ak_[0-9a-f]+[.][A-Za-z0-9_-]+", shown)
+    assert text is not None
+    replays = "/internal/events/replays"
+    for given in (text[0], text[0][:-1]):
+        places.answer(Client().get(replays, headers={"authorization": f"Bearer {given}"}))
+    places.answer(act(ops, "eventcenter_apikey", "revoke_selected", ApiKey.objects.get().pk))
+    return {"API key": text[0].partition(".")[2]}
 
 
 def refuse(places: Places, ops: Client, acme: Tenant) -> None:
