@@ -47,7 +47,7 @@ def due_signing_keys(request: HttpRequest) -> dict[str, Callable[[], Banner | No
     @cache
     def banner() -> Banner | None:
         principal = principal_of(request)
-        if not principal.may_anywhere(Permission.ADMINISTER):
+        if not principal.may_anywhere(Permission.ADMINISTER) or not store.any_reminded():
             return None
         found = [key for key in store.reminded_keys(READ_MOST) if principal.may(Permission.ADMINISTER, key.tenant_id)]
         return _banner(found) if found else None

@@ -37,6 +37,13 @@ def reminded_keys(limit: int | None = None) -> list[SigningKey]:
     return [*map(of_endpoint, secrets), *map(of_publisher, keys)]
 
 
+def any_reminded() -> bool:
+    """Whether `reminded_keys` has to be asked: one look into two indexes that are empty most of the time."""
+    secrets = EndpointSecret.objects.lasting().filter(reminded_days__isnull=False).values_list("pk")
+    keys = PublishKey.objects.filter(active=True, reminded_days__isnull=False).values_list("pk")
+    return bool(secrets[:1].union(keys[:1], all=True))
+
+
 def lock(key: SigningKey) -> SigningKey | None:
     """The key as it is now, its row locked; None when it was rotated or ended since it was read."""
     row: EndpointSecret | PublishKey | None
