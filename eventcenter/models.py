@@ -112,6 +112,7 @@ class Adapter(models.Model):
     """A forge's way in: the URL that it calls, the secret that it proves itself with, and which of its releases count."""
 
     SECRET_PURPOSE = "adapter-secret"  # noqa: S105 - the name of a purpose, not a secret
+    PREVIOUS_SECRET_PURPOSE = SECRET_PURPOSE  # a rotation moves the value over as it is
 
     public_id = models.CharField(max_length=40, unique=True, help_text="The last part of the URL.")
     tenant = models.ForeignKey("subscriptions.Tenant", on_delete=models.CASCADE, related_name="adapters")

@@ -15,6 +15,7 @@ from pytest_django import Settings
 from audit.models import AuditEntry
 from audit.trail import Actor
 from eventcenter import data_keys, key_rotation
+from eventcenter.adapters.services import rotate_secret as rotate_adapter_secret
 from eventcenter.crypto import UnsealError, master_of, sealed_by, unseal
 from eventcenter.key_rotation import BATCH, rotate
 from eventcenter.models import DataKey, PublishKey
@@ -25,7 +26,7 @@ from subscriptions.models import Endpoint, EndpointSecret
 from subscriptions.routing import open_credentials, open_headers
 from subscriptions.services import seal_credentials, seal_headers
 from tests.eventcenter.sealing import seal_directly
-from tests.factories import EndpointFactory, EndpointSecretFactory, PublishKeyFactory
+from tests.factories import AdapterFactory, EndpointFactory, EndpointSecretFactory, PublishKeyFactory
 
 pytestmark = pytest.mark.django_db
 OLD, NEW = ("old", b"o" * 32), ("new", b"n" * 32)
@@ -68,6 +69,7 @@ def values(settings: Settings) -> dict[str, str]:
     )
     key = PublishKeyFactory(secret=FIRST)
     rotate_publish_key(key, Actor("system:test"))
+    rotate_adapter_secret(AdapterFactory(), Actor("system:test"))
     EndpointSecret.objects.filter(pk=secret.pk).update(sealed_secret=seal_directly("whsec_endpoint", "endpoint-secret"))
     PublishKey.objects.update(sealed_previous_secret=seal_directly(FIRST, "publish-secret"))
     return opened()
@@ -143,7 +145,7 @@ def test_nothing_is_written_when_it_is_a_dry_run(settings: Settings, values: dic
 
     said = run("--dry-run", "--new-data-key")
 
-    assert "1 data keys to be rewrapped, 5 values to be sealed anew" in said
+    assert "1 data keys to be rewrapped, 7 values to be sealed anew" in said
     assert "master key old: needed by 3" in said
     assert "dry run: nothing was written" in said
     assert "take out" not in said

@@ -211,7 +211,7 @@ def test_slack_hooks_url_is_needed_when_another_template_is_chosen(ops: Client, 
 
 
 def test_slack_hooks_urls_of_before_are_sealed_and_opened_again_by_the_migration(acme: Tenant) -> None:
-    migration = importlib.import_module("subscriptions.migrations.0004_seal_hook_urls")
+    migration = importlib.import_module("subscriptions.migrations.0006_seal_hook_urls")
     slack = EndpointFactory(tenant=acme, template="slack", url=SLACK_URL)
     other = EndpointFactory(tenant=acme, url="https://hooks.example.com/x")
     for _ in range(2):  # a second time it changes nothing

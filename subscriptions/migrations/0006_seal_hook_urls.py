@@ -23,6 +23,9 @@ def seal_urls(apps: Any, schema_editor: Any) -> None:
         row.sealed_credentials = name.encode() + b":" + box
         row.url = f"{scheme}://{rest.split('/')[0]}/…"
         row.save(update_fields=["url", "sealed_credentials"])
+    for record in apps.get_model("subscriptions", "AppliedSpec").objects.filter(values__plain__template=TEMPLATE):
+        record.values["plain"]["url"] = ""
+        record.save(update_fields=["values"])
 
 
 def open_urls(apps: Any, schema_editor: Any) -> None:
@@ -37,8 +40,8 @@ def open_urls(apps: Any, schema_editor: Any) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("subscriptions", "0003_signing"),
-        ("eventcenter", "0008_data_keys"),
+        ("subscriptions", "0005_signing"),
+        ("eventcenter", "0009_data_keys"),
     ]
 
     operations = [migrations.RunPython(seal_urls, open_urls)]

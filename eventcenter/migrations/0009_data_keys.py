@@ -8,7 +8,7 @@ from eventcenter.row_security import WEB_ROLE
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("eventcenter", "0007_row_security_of_flags"),
+        ("eventcenter", "0008_adapters"),
     ]
 
     operations = [

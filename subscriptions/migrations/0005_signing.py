@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("subscriptions", "0002_governance"),
+        ("subscriptions", "0004_applied_spec"),
     ]
 
     operations = [
