@@ -19,6 +19,7 @@ app.autodiscover_tasks()
 app.conf.beat_schedule = {
     # Days are made a week ahead, so that an hourly try may fail for a week before anything falls into a default partition.
     "maintain-partitions": {"task": "eventcenter.maintain_partitions", "schedule": crontab(minute="7")},
+    "remind-signing-keys": {"task": "delivery.remind_signing_keys", "schedule": crontab(minute="27")},
     "delete-old-feed-items": {"task": "delivery.delete_old_feed_items", "schedule": crontab(minute="17")},
     "forget-old-sign-ins": {"task": "subscriptions.forget_old_sign_ins", "schedule": crontab(minute="27")},
     "sign-audit-heads": {"task": "delivery.sign_audit_heads", "schedule": 60.0},

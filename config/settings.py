@@ -83,6 +83,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "eventcenter.access.context.permissions",
+                "delivery.signing_keys.banner.due_signing_keys",
             ],
         },
     }
@@ -133,6 +134,10 @@ BREAKER_CONSECUTIVE = env.integer("BREAKER_CONSECUTIVE", 10, 1, 100_000)
 BREAKER_FIRST_WAIT_S = env.integer("BREAKER_FIRST_WAIT_S", 10, 1, 3600)
 BREAKER_MAX_WAIT_S = env.integer("BREAKER_MAX_WAIT_S", 600, 1, 36_000)
 ENDPOINT_DISABLE_AFTER_HOURS = env.integer("ENDPOINT_DISABLE_AFTER_HOURS", 120, 1, 8760)
+
+# A signing secret of this age is due for rotation; an endpoint can have another. NIST SP 800-57 part 1, 5.3.6: one to two
+# years for keys that authenticate.
+SIGNING_KEY_ROTATE_DAYS = env.integer("SIGNING_KEY_ROTATE_DAYS", 365, 1, 3650)
 
 # --- Channels besides webhooks ----------------------------------------------------------------------------------------
 # Kafka clusters that endpoints may name; tenants name no hosts. "bus" is the one above.

@@ -27,6 +27,7 @@ from delivery.outcome import ErrorKind
 from delivery.planning import DISPATCH_DELIVERIES, HELD_LOOK_S
 from delivery.queue_order import QUEUE_PREFIX
 from delivery.release import Releaser
+from delivery.signing_keys.remind import resolve_rotated
 from delivery.store import Hint, NewDispatch
 
 logger = logging.getLogger(__name__)
@@ -157,6 +158,7 @@ class Sweeper:
             return []
         self._chores_at = time.monotonic()
         endpoints.watch(now)
+        resolve_rotated(now)
         with transaction.atomic():
             return store.insert_dispatches(_batches(ordering.wake()), UNCLAIMED_LEASE_S, now)
 

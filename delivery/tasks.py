@@ -9,6 +9,7 @@ from django.utils import timezone
 from delivery import audit_watch, feed, hints
 from delivery.hints import TASK
 from delivery.models import DispatchLane
+from delivery.signing_keys.remind import remind
 from delivery.store import Hint
 from delivery.worker import process
 
@@ -22,6 +23,12 @@ def run_dispatch(dispatch_id: int, token: int) -> None:
         hints.publish([Hint(DispatchLane.RETRY, dispatch_id, token)])
     else:
         running.run(dispatch_id, token)
+
+
+@shared_task(name="delivery.remind_signing_keys")
+def remind_signing_keys() -> None:
+    connection.close_if_unusable_or_obsolete()
+    remind(timezone.now())
 
 
 @shared_task(name="delivery.delete_old_feed_items")

@@ -4,20 +4,23 @@ import base64
 import json
 from typing import ClassVar
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 
-from audit.audited_admin import AuditedAdmin, ReadOnlyAdmin
+from audit.audited_admin import AuditedAdmin, ReadOnlyAdmin, actor_of
+from audit.shown_once import Shown, ShowsOnce, once_page, show_once
 from eventcenter.access import admin as access_admin
 from eventcenter.access.admin_scope import TenantScoped
 from eventcenter.adapters import admin as adapters_admin
 from eventcenter.ids import id_time
 from eventcenter.models import EventType, FeatureFlag, PublishKey, RejectedEvent
-from eventcenter.publish_keys import seal_new_secret
+from eventcenter.publish_keys import age_of, rotate_publish_key, seal_new_secret
 
 __all__ = ["access_admin", "adapters_admin"]  # registers roles, API keys and the trail; adapters
 
@@ -25,19 +28,20 @@ SHOWN_BYTES = 16_384
 
 
 @admin.register(PublishKey)
-class PublishKeyAdmin(TenantScoped, AuditedAdmin[PublishKey]):
+class PublishKeyAdmin(TenantScoped, ShowsOnce, AuditedAdmin[PublishKey]):
     """The secret is made with the key, shown once, and never again."""
 
     noun = "publish_key"
     audit_values = ("name", "active")
-    list_display = ("key_id", "tenant", "name", "active", "created_at", "last_used_at")
+    list_display = ("key_id", "tenant", "name", "active", "secret_age", "rotation", "last_used_at")
+    actions = ("rotate_selected",)
     list_select_related = ("tenant",)
     list_filter = ("active", ("tenant", admin.RelatedOnlyFieldListFilter))
     search_fields = ("key_id", "name", "tenant__slug")
     ordering = ("tenant__slug", "key_id")
     autocomplete_fields = ("tenant",)
-    readonly_fields = ("key_id", "created_at", "last_used_at")
-    fields: ClassVar = ("tenant", "name", "active", "key_id", "created_at", "last_used_at")
+    readonly_fields = ("key_id", "created_at", "last_used_at", "secret_age", "rotation")
+    fields: ClassVar = ("tenant", "name", "active", "key_id", "created_at", "last_used_at", "secret_age", "rotation")
 
     def get_readonly_fields(self, request: HttpRequest, obj: PublishKey | None = None) -> tuple[str, ...]:
         """A key stays its tenant's: a move would hand one tenant's publisher to another."""
@@ -53,8 +57,26 @@ class PublishKeyAdmin(TenantScoped, AuditedAdmin[PublishKey]):
         secret = "" if change else seal_new_secret(obj)
         super().save_model(request, obj, form, change)
         if secret:
-            text = "The secret of {} is {} — copy it now, it is not shown again."
-            messages.warning(request, format_html(text, obj.key_id, secret))
+            show_once(request, Shown(f"The secret of {obj.key_id}:", secret))
+
+    @admin.action(description="Rotate the secret (the old one is good for 24 hours)", permissions=["change"])
+    def rotate_selected(self, request: HttpRequest, queryset: QuerySet[PublishKey]) -> HttpResponse | None:
+        for key in queryset:
+            secret = rotate_publish_key(key, actor_of(request))
+            show_once(request, Shown(f"The new secret of {key.key_id}:", secret))
+        return once_page(request, self.model)
+
+    @admin.display(description="Secret's age", ordering="-secret_created_at")
+    def secret_age(self, key: PublishKey) -> str:
+        return timesince(key.secret_created_at) if key.pk else "–"
+
+    @admin.display(description="Rotation")
+    def rotation(self, key: PublishKey) -> str:
+        if not key.pk:
+            return "–"
+        now, until = timezone.now(), key.previous_expires_at
+        overlap = f"; the one before is good until {until:%Y-%m-%d %H:%M} UTC" if until and until > now else ""
+        return age_of(key).words(now) + overlap
 
 
 @admin.register(FeatureFlag)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.checks import register
 from django.db.backends.signals import connection_created
 
 from eventcenter import row_security
+from eventcenter.sealed_columns import check_sealed_columns
 
 
 class EventcenterConfig(AppConfig):
@@ -12,3 +14,4 @@ class EventcenterConfig(AppConfig):
 
     def ready(self) -> None:
         connection_created.connect(row_security.on_connection, dispatch_uid="row_security")
+        register(check_sealed_columns)

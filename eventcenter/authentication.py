@@ -12,15 +12,14 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from eventcenter import row_security
-from eventcenter.crypto import unseal
 from eventcenter.models import PublishKey
 from eventcenter.problems import Problem
+from eventcenter.publish_keys import verifying_secrets
 from eventcenter.standardwebhooks import (
     ID_HEADER,
     SIGNATURE_HEADER,
     TIMESTAMP_HEADER,
     VerificationError,
-    decode_secret,
     verify,
 )
 
@@ -44,14 +43,17 @@ class Publisher:
 
 
 class PublishSignature(BaseAuthentication):
-    """Raises Problem 401 for every kind of refusal; which one it was is logged and told, but never the secret's side."""
+    """Raises Problem 401 for every kind of refusal; which one it was is logged and told, but never the secret's side.
+
+    A secret that cannot be opened is no refusal: UnsealError, which the API answers with 503.
+    """
 
     def authenticate(self, request: Request) -> tuple[Publisher, None]:
         key = self._key(request.headers.get("x-publish-key", ""))
+        secrets = verifying_secrets(key, timezone.now())
         try:
-            secret = decode_secret(unseal(bytes(key.sealed_secret), PublishKey.SECRET_PURPOSE))
             msg_id, timestamp, signature = (request.headers.get(name) for name in SIGNING_HEADERS)
-            verify([secret], msg_id, timestamp, signature, request.body, now=time.time())
+            verify(secrets, msg_id, timestamp, signature, request.body, now=time.time())
         except VerificationError as error:
             logger.warning("publish.signature_refused", extra={"key_id": key.key_id, "fault": error.fault.value})
             raise _refusal(str(error)) from None

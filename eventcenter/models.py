@@ -49,10 +49,30 @@ class EventType(models.Model):
         return f"{self.name} v{self.version}"
 
 
+class DataKey(models.Model):
+    """A key that values are sealed with (eventcenter.crypto), itself encrypted by a master key of ENCRYPTION_KEYS.
+
+    The newest one that is not retired seals; every one opens what it sealed, so that none is ever deleted.
+    """
+
+    id = models.CharField(primary_key=True, max_length=40, help_text="Stands at the head of each value it sealed.")
+    master_key_id = models.TextField(help_text="The name in ENCRYPTION_KEYS of the key that wraps it.")
+    wrapped = models.BinaryField(editable=False)
+    created_at = models.DateTimeField(db_default=Now())
+    retired_at = models.DateTimeField(null=True, blank=True, help_text="Seals nothing since then.")
+
+    def __str__(self) -> str:
+        return f"{self.id} under {self.master_key_id}"
+
+
 class PublishKey(models.Model):
-    """A publisher's identity: the public id that it names and the secret (Standard Webhooks, sealed) that it signs with."""
+    """A publisher's identity: the public id that it names and the secret (Standard Webhooks, sealed) that it signs with.
+
+    While it is rotated the secret before the present one is good, too, until `previous_expires_at`.
+    """
 
     SECRET_PURPOSE = "publish-secret"  # noqa: S105 - the name of a purpose, not a secret
+    PREVIOUS_SECRET_PURPOSE = SECRET_PURPOSE  # a rotation moves the value over as it is
 
     key_id = models.CharField(max_length=40, unique=True, help_text="Sent as x-publish-key.")
     tenant = models.ForeignKey("subscriptions.Tenant", on_delete=models.CASCADE, related_name="publish_keys")
@@ -61,6 +81,19 @@ class PublishKey(models.Model):
     active = models.BooleanField(default=True)
     created_at = models.DateTimeField(db_default=Now())
     last_used_at = models.DateTimeField(null=True, blank=True)
+    secret_created_at = models.DateTimeField(db_default=Now(), editable=False)
+    sealed_previous_secret = models.BinaryField(null=True, editable=False)
+    previous_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+    reminded_days = models.SmallIntegerField(
+        null=True, editable=False, help_text="The last reminder that it is due: so many days before; 0: overdue."
+    )
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(
+                fields=["tenant"], condition=models.Q(reminded_days__isnull=False), name="publish_key_reminded"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.key_id} ({self.name})"
@@ -79,6 +112,7 @@ class Adapter(models.Model):
     """A forge's way in: the URL that it calls, the secret that it proves itself with, and which of its releases count."""
 
     SECRET_PURPOSE = "adapter-secret"  # noqa: S105 - the name of a purpose, not a secret
+    PREVIOUS_SECRET_PURPOSE = SECRET_PURPOSE  # a rotation moves the value over as it is
 
     public_id = models.CharField(max_length=40, unique=True, help_text="The last part of the URL.")
     tenant = models.ForeignKey("subscriptions.Tenant", on_delete=models.CASCADE, related_name="adapters")

@@ -14,6 +14,8 @@ from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from eventcenter.cipher import UnsealError
+
 logger = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
@@ -74,6 +76,10 @@ def as_problem(error: Exception) -> Problem | None:
             logger.error("api.database_away", exc_info=error)
             detail = "The database is away; nothing was accepted. Try again."
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers={"Retry-After": "5"})
+        case UnsealError():
+            logger.error("api.secret_unreadable", extra={"why": str(error)})
+            detail = "A stored secret cannot be opened until an operator restores its key; nothing was accepted."
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers={"Retry-After": "60"})
         case exceptions.APIException():
             status = HTTPStatus(error.status_code)
             return Problem(status, status.phrase.lower().replace(" ", "-"), str(error.detail))

@@ -1,4 +1,4 @@
-"""Standard Webhooks 1.0 signatures, both ways. Pure: the caller brings the clock and the secrets."""
+"""Standard Webhooks 1.0 signatures: we sign by HMAC or ed25519 and verify HMAC. Pure: the caller brings clock and keys."""
 
 from __future__ import annotations
 
@@ -9,16 +9,25 @@ import secrets as entropy
 from collections.abc import Sequence
 from enum import StrEnum
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 ID_HEADER = "webhook-id"
 TIMESTAMP_HEADER = "webhook-timestamp"
 SIGNATURE_HEADER = "webhook-signature"
 HEADERS = (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - only the prefix
+PRIVATE_PREFIX = "whsk_"
+PUBLIC_PREFIX = "whpk_"
 # The specification's bounds for a symmetric secret, and ours for new ones.
 MIN_SECRET_BYTES = 24
 MAX_SECRET_BYTES = 64
 NEW_SECRET_BYTES = 32
+
+SEED_BYTES = 32  # RFC 8032 §5.1.5: a private key is 32 octets, and so is its public key
+
+# What signs: the bytes of a shared secret (HMAC-SHA256, `v1`) or an ed25519 private key (`v1a`).
+SigningKey = bytes | Ed25519PrivateKey
 
 TOLERANCE_S = 300
 # A sender rotates among a few secrets; more candidates than this are only work for us.
@@ -67,14 +76,66 @@ def decode_secret(text: str) -> bytes:
     return key
 
 
-def sign(secrets: Sequence[bytes], msg_id: str, timestamp: int, body: bytes) -> str:
-    """The `webhook-signature` value: one `v1,…` for each secret, parted by spaces. `timestamp` in epoch seconds."""
+def generate_private_key() -> str:
+    """A new ed25519 key in its written form, `whsk_` and base64 of the seed and the public key."""
+    seed = entropy.token_bytes(SEED_BYTES)
+    return PRIVATE_PREFIX + _base64(seed + _public_bytes(Ed25519PrivateKey.from_private_bytes(seed)))
+
+
+def public_key_of(private: str) -> str:
+    """`whpk_…` of a `whsk_…`: what a receiver verifies with. Raises SecretError."""
+    return PUBLIC_PREFIX + _base64(_public_bytes(_decode_private(private)))
+
+
+def decode_signing_key(text: str) -> SigningKey:
+    """Of `whsec_…` the bytes, of `whsk_…` the private key; raises SecretError."""
+    return _decode_private(text) if text.startswith(PRIVATE_PREFIX) else decode_secret(text)
+
+
+def _decode_private(text: str) -> Ed25519PrivateKey:
+    """The specification says "standard ed25519 key pair" and no more: taken are the 32 bytes of RFC 8032, and those with
+    the public key behind them, as libsodium and the specification's authors write it."""
+    if not text.startswith(PRIVATE_PREFIX):
+        raise SecretError(f"a private key starts with {PRIVATE_PREFIX}")
+    try:
+        raw = base64.b64decode(text[len(PRIVATE_PREFIX) :], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SecretError("the part after the prefix is not base64") from error
+    if len(raw) not in (SEED_BYTES, 2 * SEED_BYTES):
+        raise SecretError(f"a private key has {SEED_BYTES} or {2 * SEED_BYTES} bytes, this one {len(raw)}")
+    key = Ed25519PrivateKey.from_private_bytes(raw[:SEED_BYTES])
+    if raw[SEED_BYTES:] not in (b"", _public_bytes(key)):
+        raise SecretError("the public key behind the private one is another's")
+    return key
+
+
+def _public_bytes(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes_raw()
+
+
+def another_key(key: SigningKey) -> SigningKey:
+    """A new one of the same kind."""
+    return entropy.token_bytes(NEW_SECRET_BYTES) if isinstance(key, bytes) else Ed25519PrivateKey.generate()
+
+
+def sign(keys: Sequence[SigningKey], msg_id: str, timestamp: int, body: bytes) -> str:
+    """The `webhook-signature` value: one `v1,…` or `v1a,…` for each key, parted by spaces. `timestamp` in epoch seconds."""
     content = b"%b.%d.%b" % (msg_id.encode(), timestamp, body)
-    return " ".join(["v1," + _digest(secret, content) for secret in secrets])
+    return " ".join([_signature(key, content) for key in keys])
+
+
+def _signature(key: SigningKey, content: bytes) -> str:
+    if isinstance(key, bytes):
+        return "v1," + _digest(key, content)
+    return "v1a," + _base64(key.sign(content))
+
+
+def _base64(raw: bytes) -> str:
+    return binascii.b2a_base64(raw, newline=False).decode()
 
 
 def _digest(secret: bytes, content: bytes) -> str:
-    return binascii.b2a_base64(hmac.digest(secret, content, "sha256"), newline=False).decode()
+    return _base64(hmac.digest(secret, content, "sha256"))
 
 
 def verify(

@@ -82,6 +82,16 @@ class Lane(models.TextChoices):
     SLOW = "slow", "Slow"
 
 
+class Signing(models.TextChoices):
+    """Standard Webhooks' two ways to sign, by the prefix of their signatures."""
+
+    HMAC = "v1", "HMAC-SHA256 (v1), one shared secret"
+    ED25519 = "v1a", "ed25519 (v1a), the receiver holds a public key"
+
+
+MAX_ROTATE_DAYS = 3650
+
+
 class Endpoint(models.Model):
     """A sink: where deliveries go, and how."""
 
@@ -117,6 +127,18 @@ class Endpoint(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(MAX_IN_FLIGHT)],
         help_text="Requests at once over all workers; empty: the default of each worker.",
     )
+    signing = models.CharField(
+        max_length=10,
+        choices=Signing.choices,
+        default=Signing.HMAC,
+        help_text="How new secrets sign. The one before signs along for a day.",
+    )
+    rotate_every_days = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_ROTATE_DAYS)],
+        help_text="When its signing secret is due for rotation; empty: the system's default.",
+    )
     state = models.CharField(max_length=20, choices=EndpointState.choices, default=EndpointState.ENABLED)
     state_reason = models.CharField(max_length=300, blank=True)
     lane = models.CharField(max_length=10, choices=Lane.choices, default=Lane.FAST)
@@ -138,18 +160,37 @@ class EndpointSecretQuerySet(models.QuerySet["EndpointSecret"]):
     def live(self, now: datetime) -> EndpointSecretQuerySet:
         return self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=now))
 
+    def lasting(self) -> EndpointSecretQuerySet:
+        """Those that sign until somebody rotates or revokes them."""
+        return self.filter(expires_at=None)
+
 
 class EndpointSecret(models.Model):
-    """A signing secret (whsec_…, sealed). Several may be live while rotating: each gives one `v1,` signature."""
+    """A signing secret, sealed: whsec_… gives a `v1,` signature, a private key whsk_… a `v1a,` one.
+
+    Several may be live while rotating: each gives one signature. `public_key` is what verifies the ed25519 kind.
+    """
 
     SECRET_PURPOSE = "endpoint-secret"  # noqa: S105 - the name of a purpose, not a secret
 
     endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="secrets")
     sealed_secret = models.BinaryField()
+    signing = models.CharField(max_length=10, choices=Signing.choices, default=Signing.HMAC)
+    public_key = models.CharField(max_length=100, blank=True, help_text="whpk_…, of the ed25519 kind.")
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(null=True, blank=True, help_text="Signs until then; empty: until revoked.")
+    reminded_days = models.SmallIntegerField(
+        null=True, editable=False, help_text="The last reminder that it is due: so many days before; 0: overdue."
+    )
 
     objects = EndpointSecretQuerySet.as_manager()
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(
+                fields=["endpoint"], condition=models.Q(reminded_days__isnull=False), name="endpoint_secret_reminded"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"secret {self.pk} of endpoint {self.endpoint_id}"

@@ -13,10 +13,11 @@ from django.utils import timezone
 from eventcenter import flags
 from eventcenter.crypto import UnsealError, unseal
 from eventcenter.follow import Followed
-from eventcenter.standardwebhooks import decode_secret
+from eventcenter.standardwebhooks import SigningKey, decode_signing_key
 from subscriptions.filters import FilterError, compile_filters
 from subscriptions.matching import Route, RoutingTable, build
 from subscriptions.models import Endpoint, EndpointSecret, Ordering, Subscription, Tenant
+from subscriptions.templating import HOOK_URL
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Sink:
     url: str
     content_mode: str
     headers: tuple[tuple[str, str], ...]
-    secrets: tuple[bytes, ...]
+    secrets: tuple[SigningKey, ...]
     timeout_s: float
     state: str
     config: Mapping[str, object] = field(default_factory=dict)
@@ -81,7 +82,7 @@ def _route(row: Subscription) -> Route | None:
 
 def _load_delivery_settings() -> DeliverySettings:
     flags.states.reload()  # a moved flag is what may have brought us here
-    secrets: dict[int, list[bytes]] = {}  # an endpoint with an empty list has secrets that cannot be opened
+    secrets: dict[int, list[SigningKey]] = {}  # an endpoint with an empty list has secrets that cannot be opened
     for secret in EndpointSecret.objects.live(timezone.now()).order_by("-created_at", "-id"):
         secrets.setdefault(secret.endpoint_id, []).extend(_opened(secret))
     sinks = {
@@ -96,15 +97,15 @@ def _load_delivery_settings() -> DeliverySettings:
     return DeliverySettings(sinks, policies, orderings)
 
 
-def _opened(secret: EndpointSecret) -> list[bytes]:
+def _opened(secret: EndpointSecret) -> list[SigningKey]:
     try:
-        return [decode_secret(unseal(bytes(secret.sealed_secret), EndpointSecret.SECRET_PURPOSE))]
+        return [decode_signing_key(unseal(bytes(secret.sealed_secret), EndpointSecret.SECRET_PURPOSE))]
     except (UnsealError, ValueError) as error:
         logger.error("secret.unreadable", extra={"endpoint_id": secret.endpoint_id, "why": str(error)})
         return []
 
 
-def _sink(row: Endpoint, secrets: list[bytes], unreadable: bool) -> Sink:
+def _sink(row: Endpoint, secrets: list[SigningKey], unreadable: bool) -> Sink:
     credentials = open_credentials(row)
     return Sink(
         endpoint_id=row.pk,
@@ -112,7 +113,7 @@ def _sink(row: Endpoint, secrets: list[bytes], unreadable: bool) -> Sink:
         tenant=row.tenant.slug,
         slug=row.slug,
         channel=row.channel,
-        url=row.url,
+        url=credentials.get(HOOK_URL, row.url),
         content_mode=row.content_mode,
         headers=open_headers(row),
         secrets=tuple(secrets),

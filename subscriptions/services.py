@@ -6,13 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from audit.trail import Actor, record
 from eventcenter.crypto import seal, unseal
-from eventcenter.standardwebhooks import generate_secret
-from subscriptions.models import Endpoint, EndpointSecret, EndpointState
+from eventcenter.key_age import KeyAge
+from eventcenter.standardwebhooks import generate_private_key, generate_secret, public_key_of
+from subscriptions.models import Endpoint, EndpointSecret, EndpointState, Signing
 
 # The old secret signs along for a day after a rotation, so that a receiver can change over in its own time.
 ROTATION_OVERLAP = timedelta(hours=24)
@@ -29,26 +31,64 @@ def seal_credentials(values: Mapping[str, str]) -> bytes | None:
 
 
 def add_secret(endpoint: Endpoint, actor: Actor, action: str = "endpoint.secret_added") -> str:
-    """A new signing secret for the endpoint, next to those it has. Returns it: the one moment that it can be read."""
-    secret = generate_secret()
+    """A new signing key for the endpoint, next to those it has, of the kind that `endpoint.signing` says.
+
+    Returns what its receiver is to be given: the shared secret, which can be read in this moment only, or the public key.
+    """
+    is_shared = endpoint.signing == Signing.HMAC
+    secret = generate_secret() if is_shared else generate_private_key()
+    public_key = "" if is_shared else public_key_of(secret)
     with transaction.atomic():
-        sealed = seal(secret, EndpointSecret.SECRET_PURPOSE)
-        stored = EndpointSecret.objects.create(endpoint=endpoint, sealed_secret=sealed)
-        record(endpoint.tenant.slug, actor, action, f"endpoint:{endpoint.pk}", {"secret": stored.pk})
-    return secret
+        stored = EndpointSecret.objects.create(
+            endpoint=endpoint,
+            sealed_secret=seal(secret, EndpointSecret.SECRET_PURPOSE),
+            signing=endpoint.signing,
+            public_key=public_key,
+        )
+        details: dict[str, object] = {"secret": stored.pk, "signing": str(endpoint.signing)}
+        record(endpoint.tenant.slug, actor, action, f"endpoint:{endpoint.pk}", details)
+    return public_key or secret
 
 
 def rotate_secret(endpoint: Endpoint, actor: Actor, overlap: timedelta = ROTATION_OVERLAP) -> str:
-    """A new secret; the ones that have no end yet go on signing for `overlap`. Returns the new one."""
+    """A new key by `add_secret`; the ones that have no end yet go on signing for `overlap`. After `endpoint.signing` was
+    changed this is also what brings the new kind in: for the overlap both kinds sign."""
     with transaction.atomic():
         Endpoint.objects.select_for_update().get(pk=endpoint.pk)
-        endpoint.secrets.filter(expires_at=None).update(expires_at=timezone.now() + overlap)
+        endpoint.secrets.lasting().update(expires_at=timezone.now() + overlap)
         return add_secret(endpoint, actor, "endpoint.secret_rotated")
 
 
+class SecretKeptError(Exception):
+    """A secret that is not revoked; the text says to people why."""
+
+
+def revoke_secret(endpoint: Endpoint, secret_id: int, actor: Actor) -> None:
+    """It signs no more, from now on. Raises SecretKeptError when it did not sign anyway, or when no other would be left
+    that signs without an end: what comes unsigned is refused by every receiver."""
+    with transaction.atomic():
+        Endpoint.objects.select_for_update().get(pk=endpoint.pk)
+        now = timezone.now()
+        live = endpoint.secrets.live(now)
+        if not live.filter(pk=secret_id).exists():
+            raise SecretKeptError("It does not sign any more, or is another endpoint's.")
+        if not live.lasting().exclude(pk=secret_id).exists():
+            raise SecretKeptError(
+                "It is the last one that goes on signing: rotate the secret first, then revoke this one."
+            )
+        endpoint.secrets.filter(pk=secret_id).update(expires_at=now)
+        target, details = f"endpoint:{endpoint.pk}", {"secret": secret_id}
+        record(endpoint.tenant.slug, actor, "endpoint.secret_revoked", target, dict(details))
+
+
+def age_of(secret: EndpointSecret) -> KeyAge:
+    """`secret.endpoint` says after how many days, or the settings."""
+    return KeyAge(secret.created_at, secret.endpoint.rotate_every_days or settings.SIGNING_KEY_ROTATE_DAYS)
+
+
 def live_secrets(endpoint: Endpoint) -> list[str]:
-    """The secrets that sign now, opened, newest first. For the demo's receiver and tools at the shell only."""
-    live = endpoint.secrets.live(timezone.now()).order_by("-created_at", "-id")
+    """The shared secrets that sign now, opened, newest first. For the demo's receiver and tools at the shell only."""
+    live = endpoint.secrets.live(timezone.now()).filter(signing=Signing.HMAC).order_by("-created_at", "-id")
     return [unseal(bytes(row.sealed_secret), EndpointSecret.SECRET_PURPOSE) for row in live]
 
 

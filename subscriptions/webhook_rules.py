@@ -57,6 +57,12 @@ def check_header(name: str, value: str) -> str | None:
     return None
 
 
+def origin(url: str) -> str:
+    """Scheme and host of a URL, for people: the rest may hold a token."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}/…" if url else "none"
+
+
 def check_url(url: str) -> str | None:
     """What is wrong with a webhook URL, in words for its author; None when it may be called.
 

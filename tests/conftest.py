@@ -92,9 +92,10 @@ def fleet(process_env: dict[str, str], tmp_path: Path) -> Iterator[Fleet]:
 @pytest.fixture(autouse=True)
 def fresh_process_state() -> Iterator[None]:
     """What a process keeps between requests must not outlive a test's database."""
-    from eventcenter import flags, registry
+    from eventcenter import data_keys, flags, registry
     from subscriptions import routing
 
+    data_keys.forget()
     for followed in (flags.states, registry.schemas, routing.routing, routing.delivery_settings):
         followed.forget()
     yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from dataclasses import replace
@@ -14,7 +13,7 @@ from delivery.transports.registry import CHANNELS
 from delivery.validate.checks import FIRST, OTHERS, Finding, Level, judge, judge_redirect, judge_transport, skipped
 from delivery.validate.samples import Sample, Signer
 from eventcenter.ids import new_id
-from eventcenter.standardwebhooks import NEW_SECRET_BYTES
+from eventcenter.standardwebhooks import SigningKey, another_key
 from subscriptions.models import Channel, ContentMode
 
 # Nothing of ours waits longer than this after the deadline; the transport reports every message.
@@ -23,7 +22,7 @@ CLOSE_S = 1.0
 NO_ENDPOINT = 0  # the samples belong to none
 
 
-def validate(url: str, secret: bytes, mode: ContentMode, deadline_s: float) -> list[Finding]:
+def validate(url: str, secret: SigningKey, mode: ContentMode, deadline_s: float) -> list[Finding]:
     """All findings, in the order in which they are to be read. Blocks for `deadline_s` a check at most."""
     transport = CHANNELS[Channel.WEBHOOK.value].make(Gate())
     try:
@@ -38,8 +37,8 @@ class Probe:
         self._url = url
         self._deadline_s = deadline_s
 
-    def run(self, secret: bytes, mode: ContentMode) -> list[Finding]:
-        event_id, wrong = new_id(), secrets.token_bytes(NEW_SECRET_BYTES)
+    def run(self, secret: SigningKey, mode: ContentMode) -> list[Finding]:
+        event_id, wrong = new_id(), another_key(secret)
         signer = Signer(secret, wrong, mode, str(event_id), str(event_id), int(time.time()))
         first = self._send(FIRST.make(signer))
         findings = [judge_transport(self._url), judge(FIRST, first, self._deadline_s), judge_redirect(first)]

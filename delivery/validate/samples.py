@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import orjson
 
 from eventcenter.envelope import STRUCTURED_CONTENT_TYPE, Envelope, split_structured, to_structured
-from eventcenter.standardwebhooks import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, TOLERANCE_S, sign
+from eventcenter.standardwebhooks import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, TOLERANCE_S, SigningKey, sign
 from subscriptions.models import ContentMode
 
 # Clearly outside the tolerance, whatever a second or a slow clock does.
@@ -38,8 +38,8 @@ class Sample:
 class Signer:
     """Makes samples of one event. `now` in epoch seconds; `wrong` is a secret that the receiver does not have."""
 
-    secret: bytes
-    wrong: bytes
+    secret: SigningKey
+    wrong: SigningKey
     mode: ContentMode
     event_id: str
     msg_id: str
@@ -77,7 +77,10 @@ class Signer:
         return self._signed([self.secret], extensions=EXTRA_ATTRIBUTES)
 
     def _signed(
-        self, secrets: Sequence[bytes], at: int | None = None, extensions: dict[str, str | int | bool] | None = None
+        self,
+        secrets: Sequence[SigningKey],
+        at: int | None = None,
+        extensions: dict[str, str | int | bool] | None = None,
     ) -> Sample:
         timestamp = self.now if at is None else at
         attributes, content_type, body = self._content(extensions or {})

@@ -11,11 +11,11 @@ from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html
 
 from audit.admin import AuditEntryAdmin
 from audit.audited_admin import AuditedAdmin, ReadOnlyAdmin
 from audit.models import AuditEntry
+from audit.shown_once import Shown, ShowsOnce, show_once
 from eventcenter.access import keys, members
 from eventcenter.access.admin_scope import TenantScoped
 from eventcenter.access.models import ApiKey, Membership
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     ApiKeyModelForm = forms.ModelForm[ApiKey]
 else:
     MembershipModelForm = ApiKeyModelForm = forms.ModelForm
-
-NEW_KEY = "The API key {} is {} — copy it now, it is not shown again."
 
 
 class MembershipForm(MembershipModelForm):
@@ -121,7 +119,7 @@ class ApiKeyForm(ApiKeyModelForm):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(TenantScoped, ReadOnlyAdmin[ApiKey]):
+class ApiKeyAdmin(TenantScoped, ShowsOnce, ReadOnlyAdmin[ApiKey]):
     """Made here, shown once, revoked by the action; never edited."""
 
     form = ApiKeyForm
@@ -147,7 +145,7 @@ class ApiKeyAdmin(TenantScoped, ReadOnlyAdmin[ApiKey]):
             obj.tenant_id, obj.name, obj.scopes, principal_of(request).actor, expires_at=obj.expires_at
         )
         obj.pk, obj.key_id = made.key.pk, made.key.key_id
-        messages.warning(request, format_html(NEW_KEY, made.key.key_id, made.text))
+        show_once(request, Shown(f"The API key {made.key.key_id}:", made.text))
 
     @admin.display(description="Scopes")
     def scope_list(self, row: ApiKey) -> str:

@@ -8,10 +8,10 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from audit.audited_admin import AuditedAdmin, actor_of
+from audit.shown_once import Shown, ShowsOnce, once_page, show_once
 from eventcenter.access.admin_scope import TenantScoped
 from eventcenter.adapters import counts
 from eventcenter.adapters.forms import AdapterForm
@@ -19,11 +19,9 @@ from eventcenter.adapters.registry import FORGES
 from eventcenter.adapters.services import pause, resume, rotate_secret, seal_new_secret
 from eventcenter.models import Adapter, AdapterKind
 
-NEW_SECRET = "The secret of {} is {} — copy it now, it is not shown again."  # noqa: S105 - a sentence
-
 
 @admin.register(Adapter)
-class AdapterAdmin(TenantScoped, AuditedAdmin[Adapter]):
+class AdapterAdmin(TenantScoped, ShowsOnce, AuditedAdmin[Adapter]):
     """The secret is made with the adapter, shown once, and never again. The page of an adapter has the URL for its forge
     and what came of the last day's messages."""
 
@@ -71,7 +69,7 @@ class AdapterAdmin(TenantScoped, AuditedAdmin[Adapter]):
         secret = "" if change else seal_new_secret(obj)
         super().save_model(request, obj, form, change)
         if secret:
-            messages.warning(request, format_html(NEW_SECRET, obj, secret))
+            show_once(request, Shown(f"The secret of {obj}:", secret))
 
     @admin.display(description="Secret's age")
     def secret_age(self, adapter: Adapter) -> str:
@@ -88,6 +86,7 @@ class AdapterAdmin(TenantScoped, AuditedAdmin[Adapter]):
         messages.success(request, f"{done} resumed.")
 
     @admin.action(description="Rotate the secret (the old one is taken along for 24 hours)", permissions=["change"])
-    def rotate_selected(self, request: HttpRequest, queryset: QuerySet[Adapter]) -> None:
+    def rotate_selected(self, request: HttpRequest, queryset: QuerySet[Adapter]) -> HttpResponse | None:
         for row in queryset.select_related("tenant"):
-            messages.warning(request, format_html(NEW_SECRET, row, rotate_secret(row, actor_of(request))))
+            show_once(request, Shown(f"The new secret of {row}:", rotate_secret(row, actor_of(request))))
+        return once_page(request, self.model)

@@ -7,21 +7,22 @@ from django.db.models import Max, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from audit.audited_admin import AuditedAdmin, actor_of
+from audit.shown_once import Shown, ShowsOnce, once_page, show_once
 from eventcenter.access.admin_scope import TenantScoped
+from eventcenter.standardwebhooks import PUBLIC_PREFIX
 from subscriptions.admin.layout import Layout, choices, layout_of
 from subscriptions.admin.managed import is_managed, warn_managed
-from subscriptions.admin.secrets import SecretInline
+from subscriptions.admin.secrets import REVOKE, SecretInline, revoke_view
 from subscriptions.channels.registry import destination_of, is_signed
 from subscriptions.forms import EndpointForm
 from subscriptions.models import Endpoint, EndpointState
 from subscriptions.services import add_secret, pause, resume, rotate_secret
 
-NEW_SECRET = "The signing secret of {} is {} — copy it now, it is not shown again."  # noqa: S105 - a sentence
 UNSIGNED = "{} is not signed: its channel has no signing secrets."
 
 
@@ -29,7 +30,7 @@ MISSED = 'What {} missed while it was disabled can be replayed: <a href="{}">loo
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(TenantScoped, AuditedAdmin[Endpoint]):
+class EndpointAdmin(TenantScoped, ShowsOnce, AuditedAdmin[Endpoint]):
     """The channel is chosen first, in the address; the form is that channel's own. It is chosen once: an endpoint's past
     deliveries belong to it."""
 
@@ -44,6 +45,8 @@ class EndpointAdmin(TenantScoped, AuditedAdmin[Endpoint]):
         "lane",
         "rate_limit",
         "max_in_flight",
+        "signing",
+        "rotate_every_days",
     )
     form = EndpointForm
     list_display = ("slug", "tenant", "destination", "state", "secret_age", "managed_by")
@@ -100,9 +103,15 @@ class EndpointAdmin(TenantScoped, AuditedAdmin[Endpoint]):
     def save_model(self, request: HttpRequest, obj: Endpoint, form: ModelForm[Endpoint], change: bool) -> None:
         super().save_model(request, obj, form, change)
         if not change and is_signed(obj):
-            messages.warning(request, format_html(NEW_SECRET, obj, add_secret(obj, actor_of(request))))
-        elif is_managed(obj):
+            _show(request, obj, add_secret(obj, actor_of(request)))
+        elif change and form.initial.get("signing", obj.signing) != obj.signing:
+            _show(request, obj, rotate_secret(obj, actor_of(request)))
+        if change and is_managed(obj):
             warn_managed(request, obj)
+
+    def get_urls(self) -> list[Any]:
+        page = "<int:endpoint_id>/secrets/<int:secret_id>/revoke/"
+        return [path(page, self.admin_site.admin_view(revoke_view), name=REVOKE), *super().get_urls()]
 
     @admin.display(description="Destination")
     def destination(self, endpoint: Endpoint) -> str:
@@ -134,9 +143,17 @@ class EndpointAdmin(TenantScoped, AuditedAdmin[Endpoint]):
     @admin.action(
         description="Rotate the signing secret (the old one signs along for 24 hours)", permissions=["change"]
     )
-    def rotate_selected(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
+    def rotate_selected(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> HttpResponse | None:
         for row in queryset.select_related("tenant"):
             if is_signed(row):
-                messages.warning(request, format_html(NEW_SECRET, row, rotate_secret(row, actor_of(request))))
+                _show(request, row, rotate_secret(row, actor_of(request)))
             else:
                 messages.info(request, UNSIGNED.format(row))
+        return once_page(request, self.model)
+
+
+def _show(request: HttpRequest, endpoint: Endpoint, made: str) -> None:
+    """What `add_secret` gave: for the receiver."""
+    is_public = made.startswith(PUBLIC_PREFIX)
+    words = f"The public key of {endpoint}, by which its receiver verifies v1a signatures:"
+    show_once(request, Shown(words if is_public else f"The signing secret of {endpoint}:", made, not is_public))

@@ -29,6 +29,7 @@ CHANNEL_WORDS = {
     Channel.PAGERDUTY: "An alert by the Events API v2.",
     Channel.CONSOLE: "A line in the feed of this console; nothing leaves the system.",
 }
+SIGNING_WORDS = "By Standard Webhooks. With ed25519 the receiver needs no secret, only the public key."
 LIMITS_WORDS = "What is over a limit waits; no attempt is spent."
 
 
@@ -80,6 +81,9 @@ class Layout:
         if self.spec.takes_url and (self.template or not is_new):
             names = tuple(params_group(self.template).names)
             sets.append(("Template", {"fields": names, "description": self._template_words()}))
+        if self.spec.takes_url:
+            signing = {"fields": ("signing", "rotate_every_days"), "description": SIGNING_WORDS}
+            sets.append(("Signing", signing))
         limits = ("rate_limit", "max_in_flight", "timeout_s", "lane")
         sets.append(("Limits", {"fields": limits, "description": LIMITS_WORDS}))
         if self.spec.takes_url:

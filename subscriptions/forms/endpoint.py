@@ -9,12 +9,12 @@ from django.utils.functional import cached_property
 from subscriptions.channels.base import ChannelSpec
 from subscriptions.channels.checks import check_settings
 from subscriptions.channels.registry import SPECS
-from subscriptions.forms.settings import SettingsGroup
+from subscriptions.forms.settings import KEPT, NO_FILL, SettingsGroup
 from subscriptions.forms.words import refuse, sentence
 from subscriptions.models import Channel, Endpoint
 from subscriptions.routing import open_credentials, open_headers
 from subscriptions.services import seal_credentials, seal_headers
-from subscriptions.templating import Template, check_params
+from subscriptions.templating import HOOK_URL, Template, check_params, keep_url
 from subscriptions.templating import check_url as check_template_url
 from subscriptions.webhook_rules import MAX_HEADERS, check_header, check_url
 
@@ -36,6 +36,13 @@ def params_group(template: Template | None) -> SettingsGroup:
     return SettingsGroup("template_params", template.fields, template.long_fields, keeps_defaults=False)
 
 
+class WrittenOnly(forms.Textarea):
+    """What is typed does not come back when the page is shown again with errors: it may be a secret."""
+
+    def format_value(self, value: Any) -> str:
+        return ""
+
+
 class EndpointForm(EndpointModelForm):
     """One channel's form; `endpoint_form` makes it. Stored headers and secret settings are never shown.
 
@@ -51,7 +58,7 @@ class EndpointForm(EndpointModelForm):
         label="Custom headers",
         required=False,
         strip=False,
-        widget=forms.Textarea(attrs={"rows": 4, "cols": 60, "autocomplete": "off", "spellcheck": "false"}),
+        widget=WrittenOnly(attrs={"rows": 4, "cols": 60, "autocomplete": "off", "spellcheck": "false"}),
     )
     remove_headers = forms.BooleanField(label="Remove all custom headers", required=False)
 
@@ -67,17 +74,22 @@ class EndpointForm(EndpointModelForm):
             "lane",
             "rate_limit",
             "max_in_flight",
+            "signing",
+            "rotate_every_days",
         )
         labels: ClassVar = {
             "url": "URL",
             "timeout_s": "Timeout, seconds",
             "rate_limit": "Requests a second",
             "max_in_flight": "Requests at once",
+            "rotate_every_days": "Rotate every so many days",
         }
         help_texts: ClassVar = {
             "rate_limit": "0.01 to 100,000; empty: no limit.",
             "max_in_flight": "Over all workers; empty: the default of each worker.",
             "timeout_s": "From sending to the answer's last byte, 0.1 to 20.",
+            "signing": "A change makes a new key; the present one signs along for 24 hours.",
+            "rotate_every_days": "Reminders come 30, 7 and 1 day before; empty: the system's default.",
             "lane": "Slow ones have workers of their own, so that they hold up nobody.",
         }
 
@@ -94,10 +106,31 @@ class EndpointForm(EndpointModelForm):
         if "url" in self.fields:
             self.fields["url"].required = True
             self.fields["url"].help_text = f"Such as {self.template.url.example}" if self.template else ""
+            self._hide_url()
+        if "signing" in self.fields:
+            self.fields["signing"].required = False  # left out, it stays
         if "new_headers" in self.fields:
             names = ", ".join(name for name, _ in open_headers(self.instance)) or "none"
             text = f"One 'Name: value' a line; replaces those that are set now ({names}). Empty: they stay."
             self.fields["new_headers"].help_text = text
+
+    def _hide_url(self) -> None:
+        """Of a URL that is itself a secret; it stays when the field is left empty, for the template that it was given for."""
+        if self.template is None or not self.template.url.is_secret:
+            if HOOK_URL in self._stored:
+                self.initial["url"] = ""  # another template's page: the host alone would be no URL
+            return
+        field = self.fields["url"]
+        field.widget = forms.PasswordInput(attrs={"class": "vTextField", **NO_FILL})
+        self.initial["url"] = ""
+        if HOOK_URL in self._stored_of_template:
+            field.required = False
+            field.help_text = f"{field.help_text}. {KEPT}"
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if self.is_bound and self.errors and self.cleaned_data.get("new_headers"):
+            self.add_error("new_headers", "Enter them again: they are not shown.")
 
     @cached_property
     def changed_data(self) -> list[str]:
@@ -109,8 +142,11 @@ class EndpointForm(EndpointModelForm):
     def _way(self) -> dict[str, str]:
         return {"channel": self.spec.channel.value, "template": self.template.name if self.template else ""}
 
+    def clean_signing(self) -> str:
+        return str(self.cleaned_data["signing"]) or self.instance.signing
+
     def clean_url(self) -> str:
-        url = str(self.cleaned_data["url"])
+        url = str(self.cleaned_data["url"]) or self._stored_of_template.get(HOOK_URL, "")
         refuse(check_url(url) if self.template is None else check_template_url(self.template, url))
         return url
 
@@ -127,7 +163,8 @@ class EndpointForm(EndpointModelForm):
         self.cleaned_data |= self._way()
         self._config, credentials = self.settings.read(self.cleaned_data, self._stored)
         self._params, secrets = self.params.read(self.cleaned_data, self._stored_of_template)
-        self._credentials = credentials | secrets
+        self._url, hook = keep_url(self.template, self.cleaned_data.get("url") or "")
+        self._credentials = credentials | secrets | hook
         self._refuse(self.settings, check_settings(self.spec, self._config, credentials))
         if self.template is not None:
             self._refuse(self.params, check_params(self.template, self._params, secrets))
@@ -145,7 +182,7 @@ class EndpointForm(EndpointModelForm):
         cleaned, endpoint = self.cleaned_data, self.instance
         if cleaned.get("new_headers") or cleaned.get("remove_headers"):
             endpoint.sealed_headers = seal_headers(cleaned["new_headers"])
-        endpoint.channel, endpoint.template = cleaned["channel"], cleaned["template"]
+        endpoint.channel, endpoint.template, endpoint.url = cleaned["channel"], cleaned["template"], self._url
         endpoint.config, endpoint.template_params = self._config, self._params
         if self._credentials != self._stored:
             endpoint.sealed_credentials = seal_credentials(self._credentials)

@@ -4,16 +4,19 @@ from subscriptions.templating.compiling import Compiled
 from subscriptions.templating.errors import MissingSecretError, TemplateError
 from subscriptions.templating.model import BodyKind, Template
 from subscriptions.templating.registry import (
+    HOOK_URL,
     MASK,
     TEMPLATES,
     check_params,
     check_url,
     compile_template,
+    keep_url,
     preview,
     sample_events,
 )
 
 __all__ = [
+    "HOOK_URL",
     "MASK",
     "TEMPLATES",
     "BodyKind",
@@ -24,6 +27,7 @@ __all__ = [
     "check_params",
     "check_url",
     "compile_template",
+    "keep_url",
     "preview",
     "sample_events",
 ]

@@ -40,10 +40,14 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class UrlRule:
-    """`example` is for people. `check`: what is wrong with a URL (already a possible webhook URL), in words."""
+    """`example` is for people. `check`: what is wrong with a URL (already a possible webhook URL), in words.
+
+    `is_secret`: whoever knows the URL may post there; it is kept sealed and never shown.
+    """
 
     example: str
     check: Callable[[str], str | None]
+    is_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ TEMPLATES: dict[str, Template] = {
 }
 SAMPLE_TYPE = "plugin.release.published"
 MASK = "********"
+HOOK_URL = "hook_url"  # among an endpoint's credentials: a URL that is itself a secret
 
 
 def compile_template(name: str, params: Params, credentials: Credentials) -> Compiled:
@@ -40,6 +41,13 @@ def compile_template(name: str, params: Params, credentials: Credentials) -> Com
 def check_url(template: Template, url: str) -> str | None:
     """What is wrong with an endpoint's URL, in words; None when the template can be sent there."""
     return webhook_rules.check_url(url) or template.url.check(url)
+
+
+def keep_url(template: Template | None, url: str) -> tuple[str, dict[str, str]]:
+    """(Endpoint.url, what goes to its credentials). A URL that is itself a secret is sealed; its host is left to be shown."""
+    if template is None or not template.url.is_secret or not url:
+        return url, {}
+    return webhook_rules.origin(url), {HOOK_URL: url}
 
 
 def check_params(template: Template, params: Params, credentials: Credentials) -> dict[str, str]:

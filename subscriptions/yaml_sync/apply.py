@@ -232,7 +232,7 @@ def _values(name: str, way: EndpointSettings) -> dict[str, object]:
         "name": name,
         "managed_by": MANAGED_BY,
         "channel": way.channel,
-        "url": way.url,
+        "url": way.kept_url,
         "template": way.template,
         "content_mode": way.content_mode,
         "timeout_s": way.timeout_s,

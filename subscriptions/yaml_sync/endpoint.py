@@ -10,7 +10,7 @@ from subscriptions.channels.base import ChannelSpec, Field
 from subscriptions.channels.checks import check_settings, split_settings, typed, with_defaults, without_defaults
 from subscriptions.channels.registry import SPECS, spec_of
 from subscriptions.models import MAX_IN_FLIGHT, MAX_RATE_PER_S, MIN_RATE_PER_S, Channel, ContentMode, Lane
-from subscriptions.templating import TEMPLATES, Template, check_params
+from subscriptions.templating import TEMPLATES, Template, check_params, keep_url
 from subscriptions.templating import check_url as check_template_url
 from subscriptions.webhook_rules import MAX_HEADERS, check_header, check_url
 from subscriptions.yaml_sync import variables
@@ -60,13 +60,27 @@ class EndpointSettings:
 
     @property
     def credentials(self) -> dict[str, str]:
-        return {**self.settings.credentials, **self.params.credentials}
+        return {**self.settings.credentials, **self.params.credentials, **keep_url(self._template, self.url)[1]}
+
+    @property
+    def kept_url(self) -> str:
+        """For Endpoint.url."""
+        return keep_url(self._template, self.url)[0]
+
+    @property
+    def has_secret_url(self) -> bool:
+        return self._template is not None and self._template.url.is_secret
+
+    @property
+    def _template(self) -> Template | None:
+        return TEMPLATES.get(self.template)
 
     @property
     def destination(self) -> str:
         """For people, without any variable's value."""
         spec = spec_of(self.channel)
-        return self.written_url or (spec.destination({**self.settings.config, **self.settings.shown}) if spec else "")
+        url = self.kept_url if self.has_secret_url else self.written_url
+        return url or (spec.destination({**self.settings.config, **self.settings.shown}) if spec else "")
 
 
 def read_endpoint(node: Node) -> EndpointSettings:

@@ -11,13 +11,14 @@ from subscriptions.channels.registry import spec_of
 from subscriptions.models import Endpoint, Subscription, Tenant
 from subscriptions.retry_policy import NAME, STANDARD
 from subscriptions.routing import open_credentials, open_headers
-from subscriptions.templating import TEMPLATES
+from subscriptions.templating import HOOK_URL, TEMPLATES
 from subscriptions.yaml_sync import variables
 from subscriptions.yaml_sync.endpoint import EndpointSettings, plain_fields
 from subscriptions.yaml_sync.spec import EndpointSpec, SubscriptionSpec, TenantSpec
 
 # A setting, parameter or header is named by its place in the file: settings.topic, headers.authorization.
 SETTINGS, PARAMS, HEADERS = "settings", "template_params", "headers"
+URL = "url"  # among the plain values; among the secrets where it is one (subscriptions.templating.keep_url)
 
 Value = TypeVar("Value")
 
@@ -45,10 +46,12 @@ def endpoint_state(row: Endpoint) -> State:
     config, params = _given(row.config), _given(row.template_params)
     config = with_defaults(plain_fields(spec.fields), config) if spec else config
     params = without_defaults(plain_fields(template.fields), params) if template else params
+    opened = open_credentials(row)
+    hook = opened.pop(HOOK_URL, "")
     plain: dict[str, object] = {
         "name": row.name,
         "channel": row.channel,
-        "url": row.url,
+        "url": "" if hook else row.url,
         "template": row.template,
         "content_mode": row.content_mode,
         "timeout_s": row.timeout_s,
@@ -56,7 +59,7 @@ def endpoint_state(row: Endpoint) -> State:
         "rate_limit": row.rate_limit,
         "max_in_flight": row.max_in_flight,
     }
-    credentials = _below(PARAMS if row.template else SETTINGS, open_credentials(row))
+    credentials = _below(PARAMS if row.template else SETTINGS, opened) | ({URL: hook} if hook else {})
     return State(
         plain | _below(SETTINGS, config) | _below(PARAMS, params),
         _below(HEADERS, dict(open_headers(row))) | credentials,
@@ -68,7 +71,7 @@ def wanted_endpoint(spec: EndpointSpec) -> State:
     plain: dict[str, object] = {
         "name": spec.name,
         "channel": way.channel,
-        "url": way.url,
+        "url": "" if way.has_secret_url else way.url,
         "template": way.template,
         "content_mode": way.content_mode,
         "timeout_s": way.timeout_s,
@@ -78,6 +81,8 @@ def wanted_endpoint(spec: EndpointSpec) -> State:
     }
     secrets = _below(HEADERS, dict(way.headers))
     secrets |= _below(SETTINGS, way.settings.credentials) | _below(PARAMS, way.params.credentials)
+    if way.has_secret_url:
+        secrets[URL] = way.url
     below = _below(SETTINGS, way.settings.config) | _below(PARAMS, way.params.config)
     return State(plain | below, secrets, _written(way))
 

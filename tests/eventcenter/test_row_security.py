@@ -27,6 +27,7 @@ OPEN_TABLES = {
     "eventcenter_idempotencykey": "digests and ids alone",
     "eventcenter_consumeroffset": "the bus'",
     "eventcenter_ingestcounter": "sums over all tenants, for /metrics",
+    "eventcenter_datakey": "the platform's: sealed keys, of use only with ENCRYPTION_KEYS",
     "eventcenter_heartbeat": "the platform's processes",
     "eventcenter_configrevision": "one number",
     "eventcenter_featureflag": "the platform's: which flags there are",

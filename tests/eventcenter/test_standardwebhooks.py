@@ -4,6 +4,8 @@ import base64
 from datetime import UTC, datetime
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from eventcenter.standardwebhooks import (
@@ -13,8 +15,11 @@ from eventcenter.standardwebhooks import (
     SignatureFault,
     VerificationError,
     decode_secret,
+    decode_signing_key,
     encode_secret,
+    generate_private_key,
     generate_secret,
+    public_key_of,
     sign,
     verify,
 )
@@ -138,3 +143,68 @@ def test_bad_secret_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(SecretError) as caught:
         decode_secret(text)
     assert text.removeprefix("whsec_") == "" or text.removeprefix("whsec_") not in str(caught.value)
+
+
+# RFC 8032 §7.1, TEST 3.
+RFC_SEED = bytes.fromhex("c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7")
+RFC_PUBLIC = bytes.fromhex("fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025")
+
+
+def written(prefix: str, raw: bytes) -> str:
+    return prefix + base64.b64encode(raw).decode()
+
+
+def test_public_key_is_the_rfcs_when_the_private_one_is() -> None:
+    for raw in (RFC_SEED, RFC_SEED + RFC_PUBLIC):
+        assert public_key_of(written("whsk_", raw)) == written("whpk_", RFC_PUBLIC)
+
+
+def test_ed25519_signature_is_verified_by_another_implementation_when_it_knows_the_public_key() -> None:
+    private = generate_private_key()
+    public = public_key_of(private)
+    assert (private[:5], public[:5]) == ("whsk_", "whpk_")
+    assert (len(base64.b64decode(private[5:])), len(base64.b64decode(public[5:]))) == (64, 32)
+
+    version, _, signature = sign([decode_signing_key(private)], "msg_1", NOW, BODY).partition(",")
+
+    assert version == "v1a"
+    verifier = Ed25519PublicKey.from_public_bytes(base64.b64decode(public[5:]))
+    verifier.verify(base64.b64decode(signature), b"msg_1.%d.%b" % (NOW, BODY))
+    with pytest.raises(InvalidSignature):
+        verifier.verify(base64.b64decode(signature), b"msg_1.%d.%b" % (NOW + 1, BODY))
+
+
+def test_both_kinds_sign_when_the_keys_are_of_both_kinds() -> None:
+    private = decode_signing_key(generate_private_key())
+    assert isinstance(private, Ed25519PrivateKey)
+    signature = sign([private, NEW, OLD], "msg_1", NOW, BODY)
+
+    assert [part.partition(",")[0] for part in signature.split(" ")] == ["v1a", "v1", "v1"]
+    # A receiver that knows the shared secret alone passes over the other kind.
+    assert fault(signature) is None
+    values = ("msg_1", str(now := int(datetime.now(UTC).timestamp())), sign([private, NEW], "msg_1", now, BODY))
+    assert Webhook(encode_secret(NEW)).verify(BODY, dict(zip(HEADERS, values, strict=True)))
+    assert fault(sign([private], "msg_1", NOW, BODY)) is SignatureFault.BAD_SIGNATURE
+
+
+def test_shared_secret_is_bytes_when_a_signing_key_is_decoded() -> None:
+    assert decode_signing_key(encode_secret(OLD)) == OLD
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "whsk_",
+        written("whsk_", RFC_SEED[:31]),
+        written("whsk_", RFC_SEED + RFC_PUBLIC[:31]),
+        written("whsk_", RFC_SEED + bytes(32)),
+        written("whpk_", RFC_PUBLIC),
+        "whsk_ö",
+    ],
+)
+def test_bad_private_key_is_refused_without_repeating_it(text: str) -> None:
+    with pytest.raises(SecretError) as caught:
+        decode_signing_key(text)
+    assert text[5:] == "" or text[5:] not in str(caught.value)
+    with pytest.raises(SecretError):
+        public_key_of(text)

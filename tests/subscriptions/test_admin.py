@@ -43,7 +43,7 @@ def url(model: str, page: str = "changelist", *args: object) -> str:
 
 def errors(response: Any) -> dict[str, list[str]]:
     """Field → messages of the page's form; empty when it was saved."""
-    return dict(response.context["adminform"].form.errors) if response.status_code == 200 else {}
+    return dict(response.context["adminform"].form.errors) if "adminform" in (response.context or {}) else {}
 
 
 def add_url(channel: str = "webhook") -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
@@ -13,7 +15,7 @@ from django.urls import reverse
 from audit.models import AuditEntry
 from subscriptions.channels.registry import SPECS
 from subscriptions.models import Channel, Endpoint, Tenant
-from subscriptions.routing import open_credentials
+from subscriptions.routing import delivery_settings, open_credentials
 from subscriptions.services import seal_credentials
 from subscriptions.templating import TEMPLATES
 from tests.factories import EndpointFactory, SuperuserFactory, TenantFactory
@@ -164,6 +166,63 @@ def test_template_asks_for_its_parameters_and_keeps_those_that_differ(ops: Clien
     ops.post(change_url(made), form(url=SLACK_URL, **{"template_params.text": "{{ event.type }}"}))
     made.refresh_from_db()
     assert (made.template, made.template_params) == ("slack", {"text": "{{ event.type }}"})
+
+
+def test_slack_hooks_url_is_sealed_and_only_its_host_is_shown(ops: Client, acme: Tenant) -> None:
+    text = {"template_params.text": "{{ event.type }}"}
+    assert errors(add(ops, acme, "channel=webhook&template=slack", url=SLACK_URL, **text)) == {}
+    made = Endpoint.objects.get()
+    assert (made.url, open_credentials(made)) == ("https://hooks.slack.com/…", {"hook_url": SLACK_URL})
+    assert delivery_settings.reload().sinks[made.pk].url == SLACK_URL
+    shown = ops.get(change_url(made)).content.decode()
+    assert "It is set; leave it empty to keep it." in shown
+    lists = ops.get(reverse("admin:subscriptions_endpoint_changelist")).content.decode()
+    assert "T000/B000" not in seen(ops) + lists
+
+    ops.post(change_url(made), form(url="", name="Chat", **text))
+    made.refresh_from_db()
+    assert (made.name, open_credentials(made)) == ("Chat", {"hook_url": SLACK_URL})
+    assert "url" not in AuditEntry.objects.latest("id").details["fields"]
+    other = SLACK_URL.replace("XXXX", "YYYY")
+    ops.post(change_url(made), form(url=other, name="Chat", **text))
+    made.refresh_from_db()
+    assert open_credentials(made) == {"hook_url": other}
+    assert AuditEntry.objects.latest("id").details["fields"] == ["url"]
+    assert "T000/B000" not in seen(ops)
+
+
+def test_slack_hooks_url_does_not_come_back_on_a_page_with_errors(ops: Client, acme: Tenant) -> None:
+    values = {"url": SLACK_URL, "timeout_s": "99", "new_headers": "authorization: Bearer s3cret"}
+    response = add(ops, acme, "channel=webhook&template=slack", **values)
+    assert {"timeout_s", "new_headers"} <= errors(response).keys()
+    assert "Enter them again" in errors(response)["new_headers"][0]
+    assert "T000/B000" not in response.content.decode()
+    assert "s3cret" not in response.content.decode()
+
+
+def test_slack_hooks_url_is_needed_when_another_template_is_chosen(ops: Client, acme: Tenant) -> None:
+    add(ops, acme, "channel=webhook&template=slack", url=SLACK_URL, **{"template_params.text": "x"})
+    made = Endpoint.objects.get()
+    assert list(errors(ops.post(change_url(made, "?template="), form(url="")))) == ["url"]
+    ops.post(change_url(made, "?template="), form(url="https://hooks.example.com/x"))
+    made.refresh_from_db()
+    assert (made.url, made.sealed_credentials) == ("https://hooks.example.com/x", None)
+    assert delivery_settings.reload().sinks[made.pk].url == "https://hooks.example.com/x"
+
+
+def test_slack_hooks_urls_of_before_are_sealed_and_opened_again_by_the_migration(acme: Tenant) -> None:
+    migration = importlib.import_module("subscriptions.migrations.0006_seal_hook_urls")
+    slack = EndpointFactory(tenant=acme, template="slack", url=SLACK_URL)
+    other = EndpointFactory(tenant=acme, url="https://hooks.example.com/x")
+    for _ in range(2):  # a second time it changes nothing
+        migration.seal_urls(apps, None)
+        slack.refresh_from_db()
+        assert (slack.url, open_credentials(slack)) == ("https://hooks.slack.com/…", {"hook_url": SLACK_URL})
+    migration.open_urls(apps, None)
+    slack.refresh_from_db()
+    assert (slack.url, slack.sealed_credentials) == (SLACK_URL, None)
+    other.refresh_from_db()
+    assert (other.url, other.sealed_credentials) == ("https://hooks.example.com/x", None)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from delivery.validate.checks import DEADLINE_S, Finding
 from delivery.validate.probe import is_good, validate
-from eventcenter.standardwebhooks import SecretError, decode_secret
+from eventcenter.standardwebhooks import SecretError, SigningKey, decode_signing_key
 from subscriptions.models import ContentMode
 
 FROM_STDIN = "-"
@@ -25,7 +25,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("url")
-        parser.add_argument("--secret", required=True, help=f"The receiver's whsec_ secret; {FROM_STDIN} reads a line.")
+        parser.add_argument(
+            "--secret",
+            required=True,
+            help=f"The receiver's whsec_ secret, or the whsk_ key of its public key; {FROM_STDIN} reads a line.",
+        )
         parser.add_argument("--mode", choices=ContentMode.values, default=ContentMode.STRUCTURED.value)
         parser.add_argument("--timeout", type=float, default=DEADLINE_S, help=f"Deadline, seconds ({DEADLINE_S:g}).")
         parser.add_argument("--json", action="store_true", help="End with one line of JSON.")
@@ -45,9 +49,9 @@ class Command(BaseCommand):
             sys.exit(1)
 
 
-def read_secret(text: str) -> bytes:
+def read_secret(text: str) -> SigningKey:
     try:
-        return decode_secret(sys.stdin.readline().strip() if text == FROM_STDIN else text)
+        return decode_signing_key(sys.stdin.readline().strip() if text == FROM_STDIN else text)
     except SecretError as error:
         raise CommandError(f"--secret: {error}") from None
 

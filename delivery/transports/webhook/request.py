@@ -10,7 +10,7 @@ from django.conf import settings
 
 from delivery.transports.base import Message, Sending
 from eventcenter.envelope import V1_CONTENT_TYPE, split_structured, structured_to_v1
-from eventcenter.standardwebhooks import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
+from eventcenter.standardwebhooks import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, SigningKey, sign
 from subscriptions.routing import Sink
 from subscriptions.templating import Compiled, TemplateError, compile_template
 from subscriptions.webhook_rules import is_reserved
@@ -33,7 +33,7 @@ class Target:
 
     endpoint_id: int
     url: str
-    secrets: tuple[bytes, ...]
+    secrets: tuple[SigningKey, ...]
     mode: ContentMode
     timeout_s: float
     custom_headers: tuple[tuple[str, str], ...]
@@ -45,7 +45,7 @@ def make_target(
     *,
     endpoint_id: int,
     url: str,
-    secrets: Sequence[bytes],
+    secrets: Sequence[SigningKey],
     mode: ContentMode = ContentMode.STRUCTURED,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     custom_headers: Iterable[tuple[str, str]] = (),

@@ -10,7 +10,9 @@ from subscriptions.templating.model import UrlRule
 from subscriptions.webhook_rules import MAX_HEADER_VALUE_CHARS
 
 
-def url_rule(example: str, path: str, *, hosts: tuple[str, ...] = (), elsewhere: str = "") -> UrlRule:
+def url_rule(
+    example: str, path: str, *, hosts: tuple[str, ...] = (), elsewhere: str = "", is_secret: bool = False
+) -> UrlRule:
     """`path`: a pattern for the whole path on `hosts` (none given: on any host), https there; `elsewhere`: on others."""
     on_hosts, on_others = re.compile(path), re.compile(elsewhere or path)
 
@@ -27,7 +29,7 @@ def url_rule(example: str, path: str, *, hosts: tuple[str, ...] = (), elsewhere:
             return "the URL must end with its path: no ? and no #"
         return None
 
-    return UrlRule(example, check)
+    return UrlRule(example, check, is_secret)
 
 
 def header_secret(value: str) -> str | None:

@@ -44,6 +44,7 @@ SLACK = Template(
         "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
         r"/services/T[A-Za-z0-9]+/B[A-Za-z0-9]+/[A-Za-z0-9]+",
         hosts=("hooks.slack.com", "hooks.slack-gov.com"),
+        is_secret=True,  # "Keep it secret, keep it safe. Your webhook URL contains a secret" (the same page)
     ),
     fields=(
         Field(

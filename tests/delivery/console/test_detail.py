@@ -17,7 +17,7 @@ from tests.factories import TRACE_ID, AttemptFactory, DeliveryFactory, UserFacto
 
 pytestmark = pytest.mark.django_db
 # session, user, delivery with its relations, attempts
-PAGE_QUERIES = 6
+PAGE_QUERIES = 7  # one for the banner of due keys
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 URL = "/console/deliveries"
 NOW = datetime.now(tz=UTC)
 LIVE = {"HX-Request": "true", "HX-Target": "live"}
-PAGE_QUERIES = 8  # session, user, roles; count, rows; the choices: tenants, endpoints, subscriptions
+PAGE_QUERIES = 9  # session, user, roles; due keys; count, rows; the choices: tenants, endpoints, subscriptions
 POLL_QUERIES = 5  # session, user, roles; count, rows
 FILTER_QUERIES = 2  # a tenant and a subscriber each ask for their own row
 

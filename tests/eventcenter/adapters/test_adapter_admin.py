@@ -39,7 +39,8 @@ def form(tenant: Tenant | None = None, **values: Any) -> dict[str, Any]:
 
 
 def shown(response: Any) -> list[str]:
-    return [str(message) for message in response.context["messages"]]
+    """Messages, and the values of the page that shows secrets once."""
+    return [*map(str, response.context["messages"]), *(item.value for item in response.context.get("shown", ()))]
 
 
 def errors(response: Any) -> dict[str, list[str]]:
