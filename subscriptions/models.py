@@ -11,6 +11,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models.functions import Now
 
+from audit.trail import PLATFORM_CHAIN
+
 SLUG = RegexValidator(r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", "Takes 1–63 of a–z, 0–9 and '-', not '-' at an end.")
 
 
@@ -45,6 +47,14 @@ class Tenant(models.Model):
 
     class Meta:
         ordering: ClassVar = ["slug"]
+        constraints: ClassVar = [
+            # It would be shown the platform's chain of the audit trail as its own.
+            models.CheckConstraint(
+                condition=~models.Q(slug=PLATFORM_CHAIN),
+                name="tenant_slug_not_the_platforms",
+                violation_error_message=f"“{PLATFORM_CHAIN}” is the platform's own name; take another slug.",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.slug

@@ -41,7 +41,7 @@ def open_urls(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
     dependencies = [
         ("subscriptions", "0005_signing"),
-        ("eventcenter", "0009_data_keys"),
+        ("eventcenter", "0010_data_keys"),
     ]
 
     operations = [migrations.RunPython(seal_urls, open_urls)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from audit.trail import PLATFORM_CHAIN
 from subscriptions.channels.base import ChannelSpec
 from subscriptions.channels.base import Field as Setting
 from subscriptions.channels.registry import SPECS
@@ -63,7 +64,8 @@ def _tenant() -> Schema:
     name = text(max_chars=MAX_NAME_CHARS)
     return objects(
         {
-            "slug": described(reference("slug"), "The `tenant` attribute of its events."),
+            "slug": described(reference("slug"), "The `tenant` attribute of its events.")
+            | {"not": {"const": PLATFORM_CHAIN}},
             "name": optional(name, "For people; without it the slug."),
             "rate_limit": optional(number(MIN_RATE_PER_S, MAX_RATE_PER_S), f"Over all of its endpoints, {RATE}."),
             "endpoints": optional(array(reference("endpoint")), "Where its events may go."),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from audit.trail import PLATFORM_CHAIN
 from subscriptions.checks import check_tags, check_types
 from subscriptions.filters import validate_filters
 from subscriptions.models import MAX_RATE_PER_S, MIN_RATE_PER_S, SLUG, Ordering
@@ -91,7 +92,7 @@ def read(data: object, environ: Mapping[str, str]) -> FileSpec:
 
 
 def _tenant(node: Node) -> TenantSpec:
-    slug = node.text("slug", check=_check_slug)
+    slug = node.text("slug", check=_check_tenant_slug)
     name = node.text("name", slug, check=_check_name)
     rate_limit = node.optional_number("rate_limit", MIN_RATE_PER_S, MAX_RATE_PER_S)
     endpoints = tuple(_endpoint(child) for child in node.nodes("endpoints"))
@@ -140,6 +141,10 @@ def _retry_policy(node: Node) -> dict[str, object] | None:
 
 def _check_slug(slug: str) -> str | None:
     return None if _SLUG.fullmatch(slug) else str(SLUG.message)
+
+
+def _check_tenant_slug(slug: str) -> str | None:
+    return f"{slug!r} is the platform's own name" if slug == PLATFORM_CHAIN else _check_slug(slug)
 
 
 def _check_name(name: str) -> str | None:

@@ -16,9 +16,11 @@ from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import IntegrityError
 from django.http import HttpResponseBase
 from django.test import Client
 
+from audit.trail import PLATFORM_CHAIN
 from eventcenter.access.models import ApiKey
 from eventcenter.access.roles import Role
 from eventcenter.standardwebhooks import decode_secret, generate_secret, sign
@@ -293,3 +295,8 @@ def _plain(answer: HttpResponseBase) -> str:
 def _difference(before: str, after: str) -> list[str]:
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
     return [line.strip()[:300] for line in lines][2:8]
+
+
+def test_no_tenant_can_take_the_name_under_which_the_platforms_trail_stands() -> None:
+    with pytest.raises(IntegrityError, match="tenant_slug_not_the_platforms"):
+        TenantFactory(slug=PLATFORM_CHAIN)

@@ -115,6 +115,12 @@ def test_every_problem_is_told_at_once() -> None:
     assert len(problems_of({"version": 2, "tenants": [{"slug": "-"}, {"slug": "a", "endpoints": [{"url": "x"}]}]})) == 4
 
 
+def test_a_tenant_cannot_have_the_platforms_name() -> None:
+    assert problems_of({"version": 1, "tenants": [{"slug": "platform"}]}) == [
+        "tenants[0].slug: 'platform' is the platform's own name"
+    ]
+
+
 def test_twins_are_refused_when_two_have_one_slug() -> None:
     found = problems_of(file_data(endpoint_data(), endpoint_data()))
     assert found == [

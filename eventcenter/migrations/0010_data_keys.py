@@ -8,7 +8,7 @@ from eventcenter.row_security import WEB_ROLE
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("eventcenter", "0008_adapters"),
+        ("eventcenter", "0009_audit_by_function"),
     ]
 
     operations = [
