@@ -9,7 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from django.apps import apps
-from django.db.models import Model
+from django.db import connection
+from django.db.models import AutoField, Model
 from django.utils import timezone
 
 from audit.trail import Actor, record
@@ -136,10 +137,20 @@ def by_model(rows: list[Model]) -> Rows:
     return found
 
 
+def number_apart() -> None:
+    """From here on each table counts from a number of its own: no row's number is another row's elsewhere."""
+    with connection.cursor() as cursor:
+        for place, model in enumerate(sorted(tenant_models(), key=lambda model: model._meta.label), 1):
+            if isinstance(model._meta.pk, AutoField):
+                sequence = (model._meta.db_table, model._meta.pk.column)
+                cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", sequence)
+                cursor.execute(
+                    "SELECT setval(%s, greatest(nextval(%s), %s))", [*cursor.fetchone() * 2, place * 1_000_000]
+                )
+
+
 def tenant_models() -> set[type[Model]]:
     """The models whose rows are somebody's: those under row-level security."""
-    from django.db import connection
-
     with connection.cursor() as cursor:
         cursor.execute("SELECT relname FROM pg_class WHERE relrowsecurity")
         protected = {row[0] for row in cursor.fetchall()}
