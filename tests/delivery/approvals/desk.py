@@ -70,4 +70,6 @@ def asked(kind: ApprovalKind, target_id: object, asker: Principal, **more: Any) 
 
 
 def actions() -> list[str]:
-    return list(AuditEntry.objects.order_by("pk").values_list("action", flat=True))
+    """Of the trail, without what drafts and alerts write there."""
+    entries = AuditEntry.objects.exclude(action__in=("replay.drafted", "alert.raised"))
+    return list(entries.order_by("pk").values_list("action", flat=True))
