@@ -16,7 +16,7 @@ from subscriptions.models import Endpoint, EndpointState
 from tests.factories import TRACE_ID, AttemptFactory, DeliveryFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
-# session, user, roles, signing keys that are due; delivery with its relations, attempts, its line, its escalation, its work orders
+# session, user, roles; delivery with its relations, attempts, its line, its escalation, its work orders; due signing keys
 PAGE_QUERIES = 9
 
 
