@@ -34,7 +34,7 @@ DROP FUNCTION delivery_refuse_comment_change();
 class Migration(migrations.Migration):
     dependencies = [
         ("delivery", "0005_row_security"),
-        ("subscriptions", "0007_approvals"),
+        ("subscriptions", "0008_approvals"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

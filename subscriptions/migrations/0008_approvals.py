@@ -11,7 +11,7 @@ WHERE state = 'disabled' AND (state_reason = 'The receiver answered 410 Gone.' O
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("subscriptions", "0006_seal_hook_urls"),
+        ("subscriptions", "0007_platform_slug"),
     ]
 
     operations = [
