@@ -84,6 +84,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "eventcenter.access.context.permissions",
                 "delivery.signing_keys.banner.due_signing_keys",
+                "delivery.console.waiting.approvals_waiting",
             ],
         },
     }
@@ -138,6 +139,10 @@ ENDPOINT_DISABLE_AFTER_HOURS = env.integer("ENDPOINT_DISABLE_AFTER_HOURS", 120, 
 # A signing secret of this age is due for rotation; an endpoint can have another. NIST SP 800-57 part 1, 5.3.6: one to two
 # years for keys that authenticate.
 SIGNING_KEY_ROTATE_DAYS = env.integer("SIGNING_KEY_ROTATE_DAYS", 365, 1, 3650)
+# What takes a second person, for how long they may take (docs/adr/0019), and whether rules open work orders.
+APPROVAL_REPLAY_COUNT = env.integer("APPROVAL_REPLAY_COUNT", 1000, 0, 1_000_000)
+APPROVAL_EXPIRES_HOURS = env.integer("APPROVAL_EXPIRES_HOURS", 24, 1, 720)
+WORK_ORDERS_BY_RULE = env.boolean("WORK_ORDERS_BY_RULE", True)
 
 # --- Channels besides webhooks ----------------------------------------------------------------------------------------
 # Kafka clusters that endpoints may name; tenants name no hosts. "bus" is the one above.
@@ -204,6 +209,17 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Publish events, govern subscriptions, follow deliveries.",
     "VERSION": "0.1.0",
     "OAS_VERSION": "3.1.0",
+    # Several things have a state, and kinds; in the document each is called by whose it is.
+    "ENUM_NAME_OVERRIDES": {
+        "ReplayState": "delivery.models.ReplayState",
+        "ApprovalState": "delivery.models.ApprovalState",
+        "ApprovalKind": "delivery.models.ApprovalKind",
+        "WorkOrderState": "delivery.models.WorkOrderState",
+        "WorkOrderOutcome": "delivery.models.WorkOrderOutcome",
+        "WorkOrderOrigin": "delivery.models.WorkOrderOrigin",
+        "LinkKind": "delivery.models.LinkKind",
+        "Severity": "delivery.models.AlertSeverity",
+    },
 }
 # A batch may hold 5 MiB (the publish view checks that itself and answers 413).
 DATA_UPLOAD_MAX_MEMORY_SIZE = 6 * 1024 * 1024

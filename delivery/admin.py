@@ -1,4 +1,4 @@
-"""Breakers, to be seen and set by hand, and alerts, to be seen."""
+"""Breakers, to be seen and set by hand; alerts, escalations, approvals and work orders, to be seen."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from django.contrib import admin, messages
 from django.db.models import F, Model, OuterRef, QuerySet, Subquery
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
 from audit.audited_admin import ReadOnlyAdmin, actor_of
 from audit.trail import Actor
 from delivery.health import breakers
 from delivery.health.breaker import REASON_CHARS
-from delivery.models import Alert, Breaker, BreakerState
+from delivery.models import Alert, Approval, Breaker, BreakerState, Escalation, WorkOrder, WorkOrderComment
 from eventcenter.access.admin_scope import TenantScoped
 from eventcenter.access.principal import principal_of
 from eventcenter.access.roles import Permission
@@ -24,8 +26,10 @@ from subscriptions.models import Endpoint
 
 if TYPE_CHECKING:
     BreakerModelForm = forms.ModelForm[Breaker]
+    CommentRows = admin.TabularInline[WorkOrderComment, WorkOrder]
 else:
     BreakerModelForm = forms.ModelForm
+    CommentRows = admin.TabularInline
 
 M = TypeVar("M", bound=Model)
 
@@ -121,7 +125,17 @@ class BreakerAdmin(TenantScoped, ReadOnlyAdmin[Breaker]):
 class AlertAdmin(TenantScoped, ReadOnlyAdmin[Alert]):
     """Newest first. An open one is resolved when its cause is gone."""
 
-    list_display = ("raised_at", "severity", "kind", "tenant", "endpoint", "summary", "last_at", "resolved_at")
+    list_display = (
+        "raised_at",
+        "severity",
+        "kind",
+        "tenant",
+        "endpoint",
+        "summary",
+        "last_at",
+        "resolved_at",
+        "work_order",
+    )
     list_filter = (("resolved_at", admin.EmptyFieldListFilter), "severity", "kind")
     search_fields = ("summary", "=dedup_key", "=endpoint_id")
     show_full_result_count = False
@@ -136,6 +150,55 @@ class AlertAdmin(TenantScoped, ReadOnlyAdmin[Alert]):
     @admin.display(description="Tenant")
     def tenant(self, row: Alert) -> str:
         return _name(row, "tenant_slug")
+
+    @admin.display(description="Work order")
+    def work_order(self, row: Alert) -> str:
+        return format_html('<a href="{}?alert={}">Open one…</a>', reverse("work-order-new"), row.pk)
+
+
+@admin.register(Escalation)
+class EscalationAdmin(TenantScoped, ReadOnlyAdmin[Escalation]):
+    """Deaths that called a person, newest deliveries first."""
+
+    list_display = ("delivery_id", "tenant", "endpoint_id", "replays", "cause", "at", "noticed_at")
+    list_select_related = ("tenant",)
+    list_filter = ("cause",)
+    search_fields = ("=delivery_id", "=endpoint_id", "tenant__slug")
+    ordering = ("-delivery_id",)
+    show_full_result_count = False
+
+
+@admin.register(Approval)
+class ApprovalAdmin(TenantScoped, ReadOnlyAdmin[Approval]):
+    """Newest first. They are decided in the console."""
+
+    list_display = ("requested_at", "state", "kind", "tenant", "target", "requested_by", "decided_by", "decided_at")
+    list_select_related = ("tenant",)
+    list_filter = ("state", "kind", "tenant")
+    search_fields = ("=target", "=requested_by", "=decided_by", "tenant__slug")
+    ordering = ("-id",)
+    show_full_result_count = False
+
+
+class CommentInline(CommentRows):
+    model = WorkOrderComment
+    fields = ("at", "author", "text")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+
+
+@admin.register(WorkOrder)
+class WorkOrderAdmin(TenantScoped, ReadOnlyAdmin[WorkOrder]):
+    """Newest first. They are worked on in the console."""
+
+    list_display = ("opened_at", "state", "severity", "title", "tenant", "assignee", "origin", "outcome", "closed_at")
+    list_select_related = ("tenant", "assignee")
+    list_filter = ("state", "severity", "origin", "outcome", "tenant")
+    search_fields = ("title", "=cause", "tenant__slug", "assignee__username")
+    ordering = ("-id",)
+    inlines = (CommentInline,)
+    show_full_result_count = False
 
 
 def _with_names(rows: QuerySet[M]) -> QuerySet[M]:

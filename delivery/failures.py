@@ -65,22 +65,26 @@ WHERE d.id = ANY(%(ids)s) AND d.id >= %(floor)s AND d.id <= %(ceiling)s
 """
 
 
-def announce(dead: Sequence[DeadDelivery]) -> None:
-    """Keep one event for each in the outbox, in the caller's transaction; they are sent after its commit.
+def announce(dead: Sequence[DeadDelivery]) -> dict[UUID, Envelope]:
+    """Keep one event for each in the outbox, in the caller's transaction; they are sent after its commit. Returns them by
+    their delivery.
 
     Repeated for the same delivery and round, it makes no second event. One query for all, and one for each tenant.
     """
     if not dead:
-        return
+        return {}
     found = _about([item.delivery_id for item in dead])
+    news: dict[UUID, Envelope] = {}
     by_tenant: dict[str, list[Envelope]] = {}
     for item in dead:
         about = found.get(item.delivery_id)
         if about is not None:
-            by_tenant.setdefault(about.tenant, []).append(failed_event(item, about))
+            envelope = news[item.delivery_id] = failed_event(item, about)
+            by_tenant.setdefault(about.tenant, []).append(envelope)
     for tenant, envelopes in sorted(by_tenant.items()):
         keep(tenant, envelopes)
-    logger.info("deliveries.dead", extra={"count": len(dead), "announced": sum(map(len, by_tenant.values()))})
+    logger.info("deliveries.dead", extra={"count": len(dead), "announced": len(news)})
+    return news
 
 
 def failed_event(item: DeadDelivery, about: About) -> Envelope:

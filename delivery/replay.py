@@ -11,9 +11,11 @@ from django.utils import timezone
 
 from audit.trail import Actor, record
 from delivery import hints
+from delivery.approvals import rules
+from delivery.approvals.escalation import is_escalated
 from delivery.models import Delivery
 from delivery.replays import moving
-from delivery.states import OPEN_STATUSES
+from delivery.states import OPEN_STATUSES, DeliveryStatus
 from eventcenter.models import Event
 from subscriptions.models import Endpoint, EndpointState
 
@@ -31,10 +33,11 @@ class ReplayResult:
         return not self.refusal
 
 
-def replay(delivery_id: UUID, actor: Actor) -> ReplayResult:
+def replay(delivery_id: UUID, actor: Actor, *, approved: bool = False) -> ReplayResult:
     """Queue another round with a fresh schedule; attempts are numbered on. One transaction; the hint goes out after it.
 
-    Of two people who press at once, one wins: the other is told that it is open already.
+    Of two people who press at once, one wins: the other is told that it is open already. `approved`: a second person
+    agreed, which a death that called somebody takes (docs/adr/0019).
     """
     delivery = Delivery.objects.select_related("tenant").filter(pk=delivery_id).first()
     if delivery is None:
@@ -43,6 +46,9 @@ def replay(delivery_id: UUID, actor: Actor) -> ReplayResult:
     refusal = refusal_of(delivery, endpoint)
     if refusal or endpoint is None:
         return ReplayResult(refusal)
+    needs = "" if approved else why_approval(delivery)
+    if needs:
+        return ReplayResult(f"{needs} A second person must approve it.")
     if not _queue(delivery, endpoint, actor):
         return ReplayResult("It is open already: somebody else replayed it just now.")
     logger.info("delivery.replayed", extra={"delivery_id": str(delivery_id), "actor": actor.name})
@@ -55,6 +61,11 @@ def refusal_of(delivery: Delivery, endpoint: Endpoint | None) -> str:
         return moving.OPEN
     has_event = Event.objects.filter(pk=delivery.event_id).exists()
     return moving.refusal_of(endpoint.state if endpoint else None, has_event)
+
+
+def why_approval(delivery: Delivery) -> str:
+    """Why a second person must agree to its replay, or to pass over it; "" when nobody need be asked."""
+    return rules.why_delivery(dead=delivery.state is DeliveryStatus.DEAD, escalated=is_escalated(delivery))
 
 
 def _queue(delivery: Delivery, endpoint: Endpoint, actor: Actor) -> bool:

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import transaction
 
 from delivery import hints, store
+from delivery.approvals import service as approvals
 from delivery.health import endpoints
 from delivery.health.breakers import Board
 from delivery.ingest import UNCLAIMED_LEASE_S
@@ -29,6 +30,7 @@ from delivery.queue_order import QUEUE_PREFIX
 from delivery.release import Releaser
 from delivery.signing_keys.remind import resolve_rotated
 from delivery.store import Hint, NewDispatch
+from delivery.work_orders import by_rule
 
 logger = logging.getLogger(__name__)
 
@@ -159,6 +161,8 @@ class Sweeper:
         self._chores_at = time.monotonic()
         endpoints.watch(now)
         resolve_rotated(now)
+        approvals.expire(now)
+        by_rule.notice(now)
         with transaction.atomic():
             return store.insert_dispatches(_batches(ordering.wake()), UNCLAIMED_LEASE_S, now)
 

@@ -7,6 +7,7 @@ from django.db import connection
 from django.utils import timezone
 
 from delivery import audit_watch, feed, hints
+from delivery.approvals import escalation
 from delivery.hints import TASK
 from delivery.models import DispatchLane
 from delivery.signing_keys.remind import remind
@@ -41,3 +42,9 @@ def delete_old_feed_items() -> None:
 def sign_audit_heads() -> None:
     connection.close_if_unusable_or_obsolete()
     audit_watch.sign_heads(timezone.now())
+
+
+@shared_task(name="delivery.delete_old_escalations")
+def delete_old_escalations() -> None:
+    connection.close_if_unusable_or_obsolete()
+    escalation.delete_old(timezone.now())

@@ -43,6 +43,9 @@ class Tenant(models.Model):
         validators=RATE_VALIDATORS,
         help_text="Requests per second over all its endpoints; empty: no limit.",
     )
+    approval_replay_count = models.PositiveIntegerField(
+        null=True, blank=True, help_text="A replay of more deliveries needs an approval; empty: the platform's number."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -151,6 +154,9 @@ class Endpoint(models.Model):
     )
     state = models.CharField(max_length=20, choices=EndpointState.choices, default=EndpointState.ENABLED)
     state_reason = models.CharField(max_length=300, blank=True)
+    disabled_by_system = models.BooleanField(
+        default=False, editable=False, help_text="410, or days of failure: a second person must approve its return."
+    )
     lane = models.CharField(max_length=10, choices=Lane.choices, default=Lane.FAST)
     managed_by = models.CharField(max_length=40, blank=True, editable=False, help_text="'yaml' when a file owns it.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from audit.trail import Actor, record
@@ -94,30 +95,36 @@ def live_secrets(endpoint: Endpoint) -> list[str]:
 
 def pause(endpoint: Endpoint, actor: Actor, reason: str) -> bool:
     """Hold the endpoint's deliveries; no attempt is spent. False when it was not enabled."""
-    return _set_state(endpoint, actor, [EndpointState.ENABLED], EndpointState.PAUSED, reason, "endpoint.paused")
+    return _set_state(endpoint, actor, Q(state=EndpointState.ENABLED), EndpointState.PAUSED, reason, "endpoint.paused")
 
 
-def resume(endpoint: Endpoint, actor: Actor) -> bool:
-    """From paused or disabled back to work. False when it was enabled already."""
-    stopped = [EndpointState.PAUSED, EndpointState.DISABLED]
+def resume(endpoint: Endpoint, actor: Actor, *, approved: bool = False) -> bool:
+    """From paused or disabled back to work. False when it was enabled already, or when the system had disabled it and no
+    second person `approved` (docs/adr/0019): `needs_approval` tells which."""
+    stopped = Q(state__in=[EndpointState.PAUSED, EndpointState.DISABLED])
+    if not approved:
+        stopped &= Q(disabled_by_system=False)
     return _set_state(endpoint, actor, stopped, EndpointState.ENABLED, "", "endpoint.resumed")
+
+
+def needs_approval(endpoint: Endpoint) -> bool:
+    """Whether its return to work takes a second person: 410 or days of failure ended it, not a hand."""
+    return endpoint.state == EndpointState.DISABLED and endpoint.disabled_by_system
 
 
 def disable(endpoint: Endpoint, actor: Actor, reason: str) -> bool:
     """End it: what is still to be delivered there becomes dead. False when it was disabled already."""
-    working = [EndpointState.ENABLED, EndpointState.PAUSED]
+    working = Q(state__in=[EndpointState.ENABLED, EndpointState.PAUSED])
     return _set_state(endpoint, actor, working, EndpointState.DISABLED, reason, "endpoint.disabled")
 
 
-def _set_state(
-    endpoint: Endpoint, actor: Actor, sources: list[EndpointState], to: EndpointState, reason: str, action: str
-) -> bool:
+def _set_state(endpoint: Endpoint, actor: Actor, sources: Q, to: EndpointState, reason: str, action: str) -> bool:
     with transaction.atomic():
-        before = Endpoint.objects.select_for_update().filter(pk=endpoint.pk, state__in=sources).first()
+        before = Endpoint.objects.select_for_update().filter(sources, pk=endpoint.pk).first()
         if before is None:
             return False
-        Endpoint.objects.filter(pk=endpoint.pk).update(state=to, state_reason=reason)
+        Endpoint.objects.filter(pk=endpoint.pk).update(state=to, state_reason=reason, disabled_by_system=False)
         details: dict[str, object] = {"from": before.state, "reason": reason or before.state_reason}
         record(endpoint.tenant.slug, actor, action, f"endpoint:{endpoint.pk}", details)
-    endpoint.state, endpoint.state_reason = to, reason
+    endpoint.state, endpoint.state_reason, endpoint.disabled_by_system = to, reason, False
     return True

@@ -38,14 +38,6 @@ KEY_SCHEME = {
 }
 
 
-class PublishSignatureScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = PublishSignature
-    name = "publishKey"
-
-    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
-        return KEY_SCHEME
-
-
 class KeyOrSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = KeyOrSession
     name = ["ownTenantKey", "staffSession"]  # noqa: RUF012 - the base's way to name two

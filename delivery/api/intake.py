@@ -11,11 +11,12 @@ from django.db import transaction
 from django.utils import timezone
 from rest_framework.request import Request
 
-from audit.trail import Actor
 from delivery.api.authentication import caller_of, publisher_of
-from delivery.models import ReplayJob
+from delivery.approvals import service as approvals
+from delivery.models import ApprovalKind, ReplayJob
 from delivery.replays import naming, service
 from delivery.replays.criteria import Criteria, CriteriaError, parse
+from eventcenter.access.principal import principal_of
 from eventcenter.authentication import Publisher
 from eventcenter.ids import new_id
 from eventcenter.models import IdempotencyKey
@@ -54,22 +55,26 @@ def wrong_fields(error: CriteriaError) -> Problem:
 
 
 def make_job(request: Request, criteria: Criteria, rate_per_s: float, reason: str, start: bool) -> ReplayJob:
-    """Drafted, and started where it is to be. Raises Problem 400 that names the fields."""
-    actor = caller_of(request)
+    """Drafted, and started where it is to be; one that takes a second person stays a draft, and they are asked. Raises
+    Problem 400 that names the fields."""
     try:
         with transaction.atomic():
             job_id, fresh = _claim(request)
             if fresh:
-                _make(job_id, criteria, rate_per_s, reason, start, actor)
+                service.draft(criteria, caller_of(request), rate_per_s, reason, job_id=job_id)
+                if start:
+                    _start(job_id, reason, request)
     except CriteriaError as error:
         raise wrong_fields(error) from None
     return service.job_of(job_id)
 
 
-def _make(job_id: UUID, criteria: Criteria, rate_per_s: float, reason: str, start: bool, actor: Actor) -> None:
-    service.draft(criteria, actor, rate_per_s, reason, job_id=job_id)
-    if start:
-        service.start(job_id, actor)
+def _start(job_id: UUID, reason: str, request: Request) -> None:
+    if service.why_approval(job_id):
+        asker = principal_of(request)
+        approvals.ask(ApprovalKind.REPLAY_START, str(job_id), asker, reason.strip() or f"{asker.name} gave no reason.")
+    else:
+        service.start(job_id, caller_of(request))
 
 
 def _claim(request: Request) -> tuple[UUID, bool]:

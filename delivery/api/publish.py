@@ -13,6 +13,8 @@ from rest_framework.response import Response
 
 from delivery.api.authentication import publisher_of
 from delivery.api.intake import make_job
+from delivery.approvals.service import of_target
+from delivery.models import ApprovalKind
 from delivery.replays.criteria import ENDED, Criteria
 from delivery.replays.service import RATE_DEFAULT_PER_S
 from eventcenter.envelope import (
@@ -43,7 +45,8 @@ class PublishOrReplayView(PublishView):
         },
         responses={
             202: OpenApiResponse(
-                description="Accepted; our id and whether it was a duplicate, per event. Of a replay: its id and count."
+                description="Accepted; our id and whether it was a duplicate, per event. Of a replay: its id and count; an "
+                "approval's id when a second person must agree first."
             )
         },
     )
@@ -96,4 +99,8 @@ def _replay(request: Request, event_id: UUID) -> Response:
         raise Problem(HTTPStatus.NOT_FOUND, "not-found", detail, [FieldError("replay.event", "is not known")])
     criteria = Criteria(tenant_id=publisher.tenant_id, event_id=event_id, statuses=ENDED)
     job = make_job(request, criteria, RATE_DEFAULT_PER_S, "", start=True)
-    return Response({"replay": {"id": str(job.pk), "count": job.total}}, status=HTTPStatus.ACCEPTED)
+    told: dict[str, object] = {"id": str(job.pk), "count": job.total}
+    waits_for = of_target(ApprovalKind.REPLAY_START, f"replay:{job.pk}")
+    if waits_for is not None:
+        told["approval"] = str(waits_for.pk)
+    return Response({"replay": told}, status=HTTPStatus.ACCEPTED)

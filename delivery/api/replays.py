@@ -20,8 +20,9 @@ from rest_framework.views import APIView
 from delivery.api.authentication import KeyOrSession, KeyOrStaff, caller_of, publisher_of
 from delivery.api.intake import make_job, read_criteria
 from delivery.api.serializers import ReplayOptions, ReplayPage, ReplayPreview, ReplayRequest, ReplaySerializer
+from delivery.approvals.service import of_target
 from delivery.console.paging import Cursor, page_of
-from delivery.models import ReplayJob, ReplayState
+from delivery.models import ApprovalKind, ReplayJob, ReplayState
 from delivery.replays import service
 from delivery.replays.preview import sample
 from eventcenter.intake import refuse_oversize
@@ -32,7 +33,7 @@ REFUSALS = {
     401: OpenApiResponse(description="Neither a valid signature nor a session."),
     403: OpenApiResponse(description="Another tenant than the publish key's, no staff, or no CSRF token."),
     404: OpenApiResponse(description="There is no such replay."),
-    409: OpenApiResponse(description="Its state does not allow it; `detail` says why."),
+    409: OpenApiResponse(description="Its state does not allow it, or a second person must; `detail` says why."),
 }
 
 
@@ -79,7 +80,8 @@ class ReplayList(ReplayApi):
         operation_id="create_replay", request=ReplayRequest, responses={201: ReplayPreview, **_refusals(400, 401, 403)}
     )
     def post(self, request: Request) -> Response:
-        """Counts, and starts unless `dry_run`. A signed call that is repeated is answered with the job that it made."""
+        """Counts, and starts unless `dry_run`. One that needs a second person stays a draft and waits for its `approval`.
+        A signed call that is repeated is answered with the job that it made."""
         data = _object(request.data)
         options = ReplayOptions(data=data)
         options.is_valid(raise_exception=True)
@@ -108,6 +110,9 @@ class ReplayAction(ReplayApi):
         job = self.job(request, replay_id)
         if action not in service.MOVES:
             raise Http404
+        needs = service.why_approval(job.pk) if action == "start" else ""
+        if needs:
+            raise Problem(HTTPStatus.CONFLICT, "approval-needed", f"{needs} Ask for it: POST …/approvals.")
         refusal = service.act(job.pk, action, caller_of(request))
         if refusal:
             raise Problem(HTTPStatus.CONFLICT, "not-possible", refusal)
@@ -125,4 +130,9 @@ def _preview(job: ReplayJob) -> dict[str, Any]:
     [described] = service.describe([job])
     is_draft = job.state == ReplayState.DRAFT
     rows = sample(described.criteria, job.until) if is_draft else []
-    return dict(ReplayPreview(described, context={"sample": rows}).data)
+    context = {
+        "sample": rows,
+        "needs_approval": service.why_approval(job.pk) if is_draft else "",
+        "approval": of_target(ApprovalKind.REPLAY_START, f"replay:{job.pk}"),
+    }
+    return dict(ReplayPreview(described, context=context).data)

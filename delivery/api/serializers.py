@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from delivery.models import ReplayState
+from delivery.models import ApprovalState, ReplayState
 from delivery.replays.criteria import ENDED, IDS_MOST
 from delivery.replays.service import (
     RATE_DEFAULT_PER_S,
@@ -99,10 +99,28 @@ class ReplaySerializer(Fields):
     finished_at = serializers.DateTimeField(source="job.finished_at", allow_null=True)
 
 
+class ApprovalRef(Fields):
+    """An approval by its id; /internal/events/approvals has the rest."""
+
+    id = serializers.UUIDField()
+    state = serializers.ChoiceField(choices=ApprovalState.choices)
+
+
 class ReplayPreview(ReplaySerializer):
-    """`sample` comes in the context: the oldest deliveries that would be replayed, while it is a draft."""
+    """The context has `sample`, the oldest deliveries that would be replayed, while it is a draft; why a draft
+    `needs_approval`, "" when it does not; and its last `approval`, or None."""
 
     sample = serializers.SerializerMethodField()
+    needs_approval = serializers.SerializerMethodField()
+    approval = serializers.SerializerMethodField()
+
+    def get_needs_approval(self, described: Described) -> str:
+        return str(self.context["needs_approval"])
+
+    @extend_schema_field(ApprovalRef(allow_null=True))
+    def get_approval(self, described: Described) -> object:
+        approval = self.context["approval"]
+        return ApprovalRef(approval).data if approval else None
 
     @extend_schema_field(SampleSerializer(many=True))
     def get_sample(self, described: Described) -> object:

@@ -53,6 +53,7 @@ class ReplayPage(ConsoleView):
             "job": job,
             "is_running": is_running,
             "is_draft": job.state == ReplayState.DRAFT,
+            "needs_approval": service.why_approval(job.pk) if job.state == ReplayState.DRAFT else "",
             "no_runner": is_running and not has_runner(),
             "may_replay": self.principal.may(Permission.REPLAY, job.tenant_id),
         }

@@ -3,10 +3,12 @@ from __future__ import annotations
 from django.urls import path
 from django.views.generic import RedirectView
 
+from delivery.console.approvals import ApprovalList, ApprovalMove, ApprovalNew, ApprovalPage
 from delivery.console.feed import FeedList
 from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
 from delivery.console.sample_send import EndpointTestSend
 from delivery.console.views import DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
+from delivery.console.work_orders import WorkOrderList, WorkOrderMove, WorkOrderNew, WorkOrderPage
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="deliveries"), name="home"),
@@ -20,4 +22,12 @@ urlpatterns = [
     path("console/replays/new", ReplayNew.as_view(), name="replay-new"),
     path("console/replays/<uuid:replay_id>", ReplayPage.as_view(), name="replay-job"),
     path("console/replays/<uuid:replay_id>/<slug:action>", ReplayMove.as_view(), name="replay-move"),
+    path("console/approvals", ApprovalList.as_view(), name="approvals"),
+    path("console/approvals/new", ApprovalNew.as_view(), name="approval-new"),
+    path("console/approvals/<uuid:approval_id>", ApprovalPage.as_view(), name="approval"),
+    path("console/approvals/<uuid:approval_id>/<slug:action>", ApprovalMove.as_view(), name="approval-move"),
+    path("console/work-orders", WorkOrderList.as_view(), name="work-orders"),
+    path("console/work-orders/new", WorkOrderNew.as_view(), name="work-order-new"),
+    path("console/work-orders/<uuid:order_id>", WorkOrderPage.as_view(), name="work-order"),
+    path("console/work-orders/<uuid:order_id>/<slug:action>", WorkOrderMove.as_view(), name="work-order-move"),
 ]

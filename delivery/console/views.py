@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -14,10 +15,11 @@ from delivery.console.access import ConsoleView, htmx_of
 from delivery.console.detail import pretty_event, timeline, trace_id
 from delivery.console.filters import DeliveryFilter, clean_query
 from delivery.console.paging import Cursor, capped_count, page_of
-from delivery.models import Attempt, Delivery
+from delivery.models import ApprovalKind, Attempt, Delivery, LinkKind
 from delivery.order.pass_over import in_line, pass_over
-from delivery.replay import refusal_of, replay
+from delivery.replay import refusal_of, replay, why_approval
 from delivery.states import OPEN_STATUSES, DeliveryStatus
+from delivery.work_orders.linking import orders_of
 from eventcenter.access.principal import Principal
 from eventcenter.access.roles import Permission
 from eventcenter.access.scoping import require, within
@@ -59,9 +61,11 @@ class DeliveryDetail(ConsoleView):
             "blocks_its_key": delivery.state is DeliveryStatus.DEAD and in_line(delivery_id),
             "may_replay": self.principal.may(Permission.REPLAY, delivery.tenant_id),
             "may_operate": self.principal.may(Permission.OPERATE, delivery.tenant_id),
+            "needs_approval": why_approval(delivery),
         }
         if htmx_of(request).target == LIVE_ID:
             return render(request, "console/_delivery.html", context)
+        context["orders"] = orders_of(LinkKind.DELIVERY, delivery_id)
         context["event_json"] = pretty_event(bytes(delivery.event.body))
         return render(request, "console/delivery.html", context)
 
@@ -73,6 +77,8 @@ class DeliveryReplay(ConsoleView):
 
     def get(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
         delivery = _delivery(delivery_id, self.principal, self.permission)
+        if why_approval(delivery):
+            return _ask(ApprovalKind.DELIVERY_REPLAY, delivery_id)
         context = {"delivery": delivery, "refusal": refusal_of(delivery, delivery.endpoint)}
         return render(request, "console/replay.html", context)
 
@@ -93,6 +99,8 @@ class DeliveryPassOver(ConsoleView):
 
     def get(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
         delivery = _delivery(delivery_id, self.principal, self.permission)
+        if why_approval(delivery):
+            return _ask(ApprovalKind.DELIVERY_PASS_OVER, delivery_id)
         return render(request, "console/pass_over.html", {"delivery": delivery})
 
     def post(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
@@ -103,6 +111,11 @@ class DeliveryPassOver(ConsoleView):
         else:
             messages.error(request, f"Not passed over. {result.refusal}")
         return redirect("delivery", delivery_id)
+
+
+def _ask(kind: ApprovalKind, delivery_id: UUID) -> HttpResponse:
+    """To the page that asks a second person."""
+    return redirect(f"{reverse('approval-new')}?{urlencode({'kind': kind.value, 'target': str(delivery_id)})}")
 
 
 def _delivery(delivery_id: UUID, principal: Principal, permission: Permission = Permission.VIEW) -> Delivery:

@@ -41,7 +41,7 @@ def disable_gone(endpoint_id: int, delivery_id: UUID) -> bool:
     now = timezone.now()
     with transaction.atomic():
         enabled = Endpoint.objects.filter(pk=endpoint_id).exclude(state=EndpointState.DISABLED)
-        if not enabled.update(state=EndpointState.DISABLED, state_reason=GONE_REASON):
+        if not enabled.update(state=EndpointState.DISABLED, state_reason=GONE_REASON, disabled_by_system=True):
             return False
         endpoint = Endpoint.objects.select_related("tenant").get(pk=endpoint_id)
         details: dict[str, object] = {"reason": GONE_REASON, "delivery": str(delivery_id)}
@@ -138,7 +138,8 @@ def _disable(endpoint: Endpoint, health: Health, limit: timedelta, now: datetime
     reason = (
         f"It took nothing from {health.failing_since:%Y-%m-%d %H:%M} UTC on, for {limit / timedelta(hours=1):g} hours."
     )
-    Endpoint.objects.filter(pk=endpoint.pk).update(state=EndpointState.DISABLED, state_reason=reason)
+    ended = {"state": EndpointState.DISABLED, "state_reason": reason, "disabled_by_system": True}
+    Endpoint.objects.filter(pk=endpoint.pk).update(**ended)
     breaker_store.save({endpoint.pk: Health()})
     details = _details(health) | {"reason": reason}
     record(endpoint.tenant.slug, _WATCH, DISABLED_TYPE, f"endpoint:{endpoint.pk}", details)

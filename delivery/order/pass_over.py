@@ -12,6 +12,8 @@ from django.utils import timezone
 
 from audit.trail import Actor, record
 from delivery import hints, store
+from delivery.approvals.escalation import is_escalated
+from delivery.approvals.rules import ESCALATED
 from delivery.ingest import UNCLAIMED_LEASE_S
 from delivery.models import Delivery, DispatchLane, OrderedDelivery
 from delivery.order import ordering
@@ -33,10 +35,11 @@ class PassedOver:
         return not self.refusal
 
 
-def pass_over(delivery_id: UUID, actor: Actor) -> PassedOver:
+def pass_over(delivery_id: UUID, actor: Actor, *, approved: bool = False) -> PassedOver:
     """The delivery stays dead and leaves its line for good; a replay of it goes beside the others from then on.
 
-    One transaction with its audit entry; the hint goes out after it.
+    One transaction with its audit entry; the hint goes out after it. `approved`: a second person agreed, which a death
+    that called somebody takes (docs/adr/0019).
     """
     with transaction.atomic():
         # The row first and the line's lock second, as a replay takes them.
@@ -46,6 +49,8 @@ def pass_over(delivery_id: UUID, actor: Actor) -> PassedOver:
             return PassedOver("There is no such delivery; its days of retention may be over.")
         if delivery.state != DeliveryStatus.DEAD:
             return PassedOver("It is not dead: only a dead delivery can be passed over.")
+        if not approved and is_escalated(delivery):
+            return PassedOver(f"{ESCALATED} A second person must approve it.")
         following = ordering.step_aside(delivery_id, ordering.orderings_of([delivery.subscription_id]))
         if following is None:
             return PassedOver(IN_NO_LINE)

@@ -13,11 +13,14 @@ from django.db.models import F
 
 from audit.trail import Actor
 from delivery import hints
+from delivery.approvals.escalation import escalated_among
+from delivery.approvals.rules import ESCALATED
 from delivery.models import DispatchLane, ReplayJob, ReplayState
 from delivery.planning import DISPATCH_DELIVERIES
-from delivery.replays import moving, store
+from delivery.replays import gate, moving, store
 from delivery.replays.criteria import parse
-from delivery.replays.service import COUNT_CUT, FINISH, audit
+from delivery.replays.gate import COUNT_CUT
+from delivery.replays.service import FINISH, audit
 from delivery.replays.store import Found, Look
 from delivery.store import Hint
 
@@ -63,15 +66,16 @@ def step(now: datetime) -> bool:
 def step_job(job_id: UUID, room: int, now: datetime) -> Stepped:
     """Nothing when another runner has the job in hand, or it is not running any more."""
     with transaction.atomic():
-        mine = ReplayJob.objects.select_for_update(skip_locked=True).filter(pk=job_id, state=ReplayState.RUNNING)
-        job = mine.first()
+        mine = ReplayJob.objects.select_for_update(skip_locked=True, of=("self",)).select_related("tenant")
+        job = mine.filter(pk=job_id, state=ReplayState.RUNNING).first()
         if job is None:
             return Stepped()
         allowed, since = allowance(job.rate_per_s, job.stepped_at, now)
-        most = min(allowed, room, STEP_MOST)
-        if most < 1:
+        left = _left(job)
+        most = min(allowed, room, STEP_MOST, left)
+        if most < 1 <= left:
             return Stepped()
-        seen = _look(job, most)
+        seen = _look(job, most) if left else _used_up(job)
         queued, made = _take(job, seen.found, now)
         job.stepped_at = since + timedelta(seconds=queued / job.rate_per_s)
         job.cursor = seen.reached or job.cursor
@@ -100,11 +104,24 @@ def _look(job: ReplayJob, most: int) -> Look:
     return store.look(criteria, span._replace(after=seen.reached), LOOKS_MOST, most)
 
 
+def _left(job: ReplayJob) -> int:
+    """How many it may still take: without an approval no more than need none, though more have come to fit since."""
+    return STEP_MOST if job.approved else max(gate.limit_of(job) - job.queued, 0)
+
+
+def _used_up(job: ReplayJob) -> Look:
+    job.note = f"It ended at {job.queued:,}: more have come to fit since it was counted, and they need an approval."
+    return Look([], None)
+
+
 def _take(job: ReplayJob, found: Sequence[Found], now: datetime) -> tuple[int, list[Hint]]:
     states = moving.endpoint_states([item.endpoint_id for item in found])
+    called = set() if job.approved else escalated_among([item.id for item in found])
     ready = []
     for item in found:
         refusal = moving.refusal_of(states.get(item.endpoint_id), item.has_event)
+        if item.id in called:
+            refusal = f"{ESCALATED} A second person must approve it."
         if refusal:
             job.note = f"The last one that was skipped: {refusal}"
         else:

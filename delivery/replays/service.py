@@ -14,8 +14,9 @@ from django.utils import timezone
 from audit.details import recordable
 from audit.trail import PLATFORM_CHAIN, Actor, record
 from delivery.models import ReplayJob, ReplayState
-from delivery.replays import naming
+from delivery.replays import gate, naming
 from delivery.replays.criteria import Criteria, CriteriaError, parse, words
+from delivery.replays.gate import COUNT_CUT
 from delivery.replays.preview import counted
 from eventcenter.ids import new_id
 
@@ -26,7 +27,6 @@ RATE_LEAST_PER_S = 0.1
 # What two worker cores send in a second with everything else at rest (README, "Develop"); more would only wait.
 RATE_MOST_PER_S = 5_000.0
 REASON_LENGTH_MOST = 500
-COUNT_CUT = "Counting was cut short: there are at least so many."
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,9 @@ def _check(rate_per_s: float, reason: str) -> None:
         raise CriteriaError([("reason", f"must be text of at most {REASON_LENGTH_MOST} characters")])
 
 
-def start(job_id: UUID, actor: Actor, now: datetime | None = None) -> str:
-    """ "" when it was moved, else why not; so do the three below."""
-    return act(job_id, "start", actor, now)
+def start(job_id: UUID, actor: Actor, now: datetime | None = None, *, approved: bool = False) -> str:
+    """ "" when it was moved, else why not; so do the three below. `approved`: a second person agreed (docs/adr/0019)."""
+    return act(job_id, "start", actor, now, approved=approved)
 
 
 def pause(job_id: UUID, actor: Actor, now: datetime | None = None) -> str:
@@ -113,22 +113,31 @@ def cancel(job_id: UUID, actor: Actor, now: datetime | None = None) -> str:
     return act(job_id, "cancel", actor, now)
 
 
-def act(job_id: UUID, name: str, actor: Actor, now: datetime | None = None) -> str:
+def act(job_id: UUID, name: str, actor: Actor, now: datetime | None = None, *, approved: bool = False) -> str:
     """One of MOVES. A step of the job that is under way ends first; of two people who press at once, one wins."""
     move, moment = MOVES[name], now or timezone.now()
     with transaction.atomic():
-        if not _moved(job_id, name, moment):
+        needs = "" if approved or name != "start" else why_approval(job_id)
+        if needs:
+            return f"{needs} A second person must approve it."
+        if not _moved(job_id, name, moment, approved):
             return _refusal(job_id, name)
         audit(job_of(job_id), move.action, actor)
     logger.info(move.action, extra={"replay_id": str(job_id), "actor": actor.name})
     return ""
 
 
-def _moved(job_id: UUID, name: str, now: datetime) -> bool:
+def why_approval(job_id: UUID) -> str:
+    """Why a draft takes a second person to start; "" when it does not, or is no draft."""
+    job = ReplayJob.objects.select_related("tenant").filter(pk=job_id, state=ReplayState.DRAFT).first()
+    return gate.why(job) if job else ""
+
+
+def _moved(job_id: UUID, name: str, now: datetime, approved: bool) -> bool:
     move = MOVES[name]
     changes: dict[str, object] = {"state": move.to}
     if name == "start":
-        changes["started_at"] = now
+        changes |= {"started_at": now, "approved": approved}
     if move.to is ReplayState.RUNNING:
         changes["stepped_at"] = now  # the time at rest earns no rate
     if move.to in ENDS:

@@ -81,6 +81,15 @@ COUNT = sql.SQL("""
 {looked}
 SELECT (SELECT count(*) FROM looked), (SELECT id FROM looked ORDER BY id DESC LIMIT 1), count(*) FROM looked WHERE {fits}
 """)
+# Index: the escalations' primary key, then the deliveries'; it ends at the first.
+ESCALATED = sql.SQL("""
+SELECT EXISTS (
+    SELECT FROM (
+        SELECT d.* FROM delivery_escalation x JOIN delivery_delivery d ON d.id = x.delivery_id AND d.replays = x.replays
+        WHERE x.delivery_id > %(after)s AND x.delivery_id < %(before)s AND d.id > %(after)s AND d.id < %(before)s
+    ) AS looked WHERE status = 'dead' {narrow} AND {fits}
+)
+""")
 # Index: primary key. In the order of ids, so that two replays of the same deliveries wait for each other. next_attempt_at
 # is the moment of this transaction, as is the new dispatch's created_at: an older dispatch that is run again leaves the
 # new round alone (delivery.store.LOAD).
@@ -120,6 +129,14 @@ def count(criteria: Criteria, span: Span, looks: int) -> tuple[int, UUID | None]
     assert row is not None
     looked, last, fitting = row
     return int(fitting), last if looked == looks else None
+
+
+def takes_escalated(criteria: Criteria, span: Span) -> bool:
+    """Whether a delivery whose death called a person fits them (delivery.approvals.escalation)."""
+    parts = {"narrow": sql.SQL("").join(_narrow(criteria)), "fits": sql.SQL(" AND ").join(_fits(criteria))}
+    with cursor() as cur:
+        row = cur.execute(ESCALATED.format(**parts), _parameters(criteria, span), binary=True).fetchone()
+    return bool(row and row[0])
 
 
 def requeue(ids: Sequence[UUID], now: datetime) -> set[UUID]:

@@ -3,12 +3,14 @@ and the next delivery of an ordered key."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from delivery import failures, store
+from delivery.approvals import escalation
+from delivery.approvals.escalation import Death
 from delivery.health import endpoints
 from delivery.ingest import UNCLAIMED_LEASE_S
 from delivery.models import DispatchLane
@@ -19,6 +21,7 @@ from delivery.results import Verdict
 from delivery.states import OPEN_STATUSES, DeliveryStatus
 from delivery.store import Hint, NewDispatch
 from delivery.worker.held import Held
+from eventcenter.envelope import Envelope
 
 RETRY_GROUP_S = 1.0  # near retries whose times fall into one second share a dispatch
 
@@ -43,10 +46,12 @@ def draw_consequences(judged: Sequence[Judged], now: datetime) -> list[Hint]:
     made = _retries(judged)
     ended = [item for item in judged if item.verdict.status not in OPEN_STATUSES]
     made += _next_in_order(ended)
-    _announce([item for item in ended if item.verdict.status is DeliveryStatus.DEAD], now)
+    dead = [item for item in ended if item.verdict.status is DeliveryStatus.DEAD]
+    news = _announce(dead, now)
     for item in ended:
         if item.outcome.kind is OutcomeKind.GONE:
             endpoints.disable_gone(item.held.loaded.endpoint_id, item.held.loaded.id)
+    _note_escalated(dead, news, now)
     return store.insert_dispatches(made, UNCLAIMED_LEASE_S, now) if made else []
 
 
@@ -79,10 +84,15 @@ def _next_in_order(ended: Sequence[Judged]) -> list[NewDispatch]:
     ]
 
 
-def _announce(dead: Sequence[Judged], now: datetime) -> None:
-    if not dead:
-        return
-    failures.announce(
+def _note_escalated(dead: Sequence[Judged], news: Mapping[UUID, Envelope], now: datetime) -> None:
+    """Last, so that the alert of a 410 is there."""
+    if dead:
+        loaded = [item.held.loaded for item in dead]
+        escalation.note([Death(row.id, row.tenant_id, row.endpoint_id, row.replays, now) for row in loaded], news)
+
+
+def _announce(dead: Sequence[Judged], now: datetime) -> dict[UUID, Envelope]:
+    return failures.announce(
         [
             failures.DeadDelivery(
                 delivery_id=held.loaded.id,

@@ -88,7 +88,7 @@ PUBLISH_KEY_SCHEME = {
 
 class PublishSignatureScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = PublishSignature
-    name = "publishKey"
+    name = "publishSignature"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
         return PUBLISH_KEY_SCHEME

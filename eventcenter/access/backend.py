@@ -17,7 +17,11 @@ Needs = tuple[Permission, Permission | None]
 BY_TENANT: Mapping[str, Needs] = {
     "audit.auditentry": (Permission.ADMINISTER, None),
     "delivery.alert": (Permission.VIEW, None),
+    "delivery.approval": (Permission.VIEW, None),
     "delivery.breaker": (Permission.VIEW, Permission.OPERATE),
+    "delivery.escalation": (Permission.VIEW, None),
+    "delivery.workorder": (Permission.VIEW, None),
+    "delivery.workordercomment": (Permission.VIEW, None),
     "eventcenter.adapter": (Permission.VIEW, Permission.ADMINISTER),
     "eventcenter.apikey": (Permission.ADMINISTER, Permission.ADMINISTER),
     "eventcenter.membership": (Permission.ADMINISTER, Permission.ADMINISTER),

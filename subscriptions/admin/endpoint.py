@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.db.models import Max, QuerySet
@@ -21,11 +22,12 @@ from subscriptions.admin.secrets import REVOKE, SecretInline, revoke_view
 from subscriptions.channels.registry import destination_of, is_signed
 from subscriptions.forms import EndpointForm
 from subscriptions.models import Endpoint, EndpointState
-from subscriptions.services import add_secret, pause, resume, rotate_secret
+from subscriptions.services import add_secret, needs_approval, pause, resume, rotate_secret
 
 UNSIGNED = "{} is not signed: its channel has no signing secrets."
 
 
+SECOND_PERSON = 'The system disabled {}, so a second person must approve: <a href="{}">ask for it</a>.'
 MISSED = 'What {} missed while it was disabled can be replayed: <a href="{}">look at it first</a>.'
 
 
@@ -133,6 +135,10 @@ class EndpointAdmin(TenantScoped, ShowsOnce, AuditedAdmin[Endpoint]):
     @admin.action(description="Resume: enable them again", permissions=["change"])
     def resume_selected(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
         before = {row.pk: row.state for row in queryset}
+        for row in queryset.select_related("tenant"):
+            if needs_approval(row):
+                ask = f"{reverse('approval-new')}?{urlencode({'kind': 'endpoint.resume', 'target': row.pk})}"
+                messages.warning(request, format_html(SECOND_PERSON, row, ask))
         done = [row for row in queryset.select_related("tenant") if resume(row, actor_of(request))]
         messages.success(request, f"{len(done)} resumed.")
         for row in done:

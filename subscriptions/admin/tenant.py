@@ -15,7 +15,7 @@ from subscriptions.models import Tenant
 class TenantAdmin(TenantScoped, AuditedAdmin[Tenant]):
     tenant_column = "id"
     noun = "tenant"
-    audit_values = ("slug", "name", "active", "rate_limit")
+    audit_values = ("slug", "name", "active", "rate_limit", "approval_replay_count")
     list_display = ("slug", "name", "active", "rate_limit", "endpoint_count", "subscription_count", "created_at")
     list_filter = ("active",)
     search_fields = ("slug", "name")

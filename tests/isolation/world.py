@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,11 +17,16 @@ from django.utils import timezone
 from audit.trail import Actor, record
 from delivery.models import (
     Alert,
+    Approval,
     Breaker,
     Delivery,
     DeliveryCounter,
+    Escalation,
     FeedItem,
     OrderedDelivery,
+    WorkOrder,
+    WorkOrderComment,
+    WorkOrderLink,
 )
 from delivery.replays.criteria import Criteria
 from delivery.replays.service import draft
@@ -127,7 +133,34 @@ def _operations(tenant: Tenant, endpoint: Endpoint, actor: Actor, mark: str) -> 
         tenant_id=tenant.pk,
         delivered=7_777_777,
     )
+    yield from _oversight(tenant, endpoint, mark)
     yield record(tenant.slug, actor, "endpoint.paused", f"endpoint:{endpoint.pk}", {"reason": f"{mark} reason"})
+
+
+def _oversight(tenant: Tenant, endpoint: Endpoint, mark: str) -> Iterator[Model]:
+    now, delivery = timezone.now(), Delivery.objects.filter(tenant=tenant, status="dead").earliest("pk")
+    yield Escalation.objects.create(
+        delivery_id=delivery.pk,
+        tenant=tenant,
+        endpoint_id=endpoint.pk,
+        replays=0,
+        cause="paged",
+        at=now,
+        noticed_at=now,
+    )
+    yield Approval.objects.create(
+        tenant=tenant,
+        kind="delivery.replay",
+        target=f"delivery:{delivery.pk}",
+        summary=f"{mark} replay",
+        reason=f"{mark} reason",
+        requested_by=f"user:{mark}-person",
+        expires_at=now + timedelta(days=1),
+    )
+    order = WorkOrder.objects.create(tenant=tenant, title=f"{mark} order", body=f"{mark} body", opened_by="user:x")
+    yield order
+    yield WorkOrderComment.objects.create(tenant=tenant, work_order=order, author="user:x", text=f"{mark} comment")
+    yield WorkOrderLink.objects.create(tenant=tenant, work_order=order, kind="delivery", target_id=delivery.pk)
 
 
 def by_model(rows: list[Model]) -> Rows:

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.trail import Actor
+from delivery.approvals.emergency import break_glass
 from delivery.models import ReplayJob
 from delivery.replays import naming, service
 from delivery.replays.criteria import ENDED, MISSED, Criteria, CriteriaError, parse, words
@@ -23,6 +24,10 @@ ACTOR = Actor("system:replay_event")
 POLL_S = 0.5
 SILENT_AFTER = timedelta(seconds=15)
 NO_RUNNER = "No replays process was seen for 15 s; the replay waits until one runs (manage.py run_replays)."
+NEEDS_APPROVAL = (
+    "{needs} A second person must approve it. It is kept as a draft, {job}: ask for the approval on its page in the console,"
+    " or in an emergency repeat this with --break-glass and --reason."
+)
 EXAMPLES = """
 examples:
   manage.py replay_event 01a20a0a-619c-7007-ad58-199ffa363d39 --wait
@@ -55,11 +60,18 @@ class Command(BaseCommand):
         )
         parser.add_argument("--rate", type=float, default=RATE_DEFAULT_PER_S, help="Deliveries per second at most.")
         parser.add_argument("--reason", default="", help="For the audit trail.")
+        parser.add_argument(
+            "--break-glass",
+            action="store_true",
+            help="Start without the second person that it takes; with --reason, and the trail says so.",
+        )
         parser.add_argument("--dry-run", action="store_true", help="Only count and show a few; nothing is kept.")
         parser.add_argument("--wait", action="store_true", help="Show progress until the replay has ended.")
         parser.add_argument("--json", action="store_true", help="End with one line of JSON.")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["break_glass"] and not options["reason"].strip():
+            raise CommandError("--break-glass takes a --reason.")
         try:
             criteria = naming.owned(parse(naming.with_ids(_data(options))))
             _check_event(criteria)
@@ -79,9 +91,7 @@ class Command(BaseCommand):
         return {"total": found.total, "total_is_exact": found.exact, "description": told}
 
     def replay(self, criteria: Criteria, options: Mapping[str, Any]) -> dict[str, object]:
-        with transaction.atomic():
-            job = service.draft(criteria, ACTOR, options["rate"], options["reason"])
-            service.start(job.pk, ACTOR)
+        job = self.started(criteria, options)
         [told] = service.describe([job])
         self.stdout.write(f"replay {job.pk}: {job.total:,}{'' if told.exact else '+'} deliveries: {told.words}")
         if not Heartbeat.objects.seen_since(timezone.now() - SILENT_AFTER).filter(role="replays").exists():
@@ -95,6 +105,20 @@ class Command(BaseCommand):
             "skipped": job.skipped,
             "note": job.note,
         }
+
+    def started(self, criteria: Criteria, options: Mapping[str, Any]) -> ReplayJob:
+        """Nobody is signed in at a shell, so nobody could be kept from approving what they asked for: it asks for
+        nothing. What takes a second person stays a draft, or is started as an emergency (docs/adr/0019)."""
+        with transaction.atomic():
+            job = service.draft(criteria, ACTOR, options["rate"], options["reason"])
+            needs = service.why_approval(job.pk)
+            if needs and options["break_glass"]:
+                break_glass(job, ACTOR, needs)
+            elif not needs:
+                service.start(job.pk, ACTOR)
+        if needs and not options["break_glass"]:
+            raise CommandError(NEEDS_APPROVAL.format(needs=needs, job=job.pk))
+        return job
 
     def wait(self, job: ReplayJob) -> ReplayJob:
         """Until it has ended; it goes on when this command is stopped."""

@@ -16,8 +16,8 @@ from subscriptions.models import Endpoint, EndpointState
 from tests.factories import TRACE_ID, AttemptFactory, DeliveryFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
-# session, user, delivery with its relations, attempts
-PAGE_QUERIES = 7  # one for the banner of due keys
+# session, user, roles; delivery with its relations, attempts, its line, its escalation, its work orders; due signing keys
+PAGE_QUERIES = 9
 
 
 @pytest.fixture

@@ -239,7 +239,7 @@ def test_enabled_again_it_begins_anew_and_its_alert_is_resolved() -> None:
     watch(late)
     assert open_alerts() == [(disabled_key(endpoint.pk), "critical")]
 
-    assert resume(endpoint, EVA)
+    assert resume(endpoint, EVA, approved=True)
     for days in range(3):
         watch(late + timedelta(days=days))
 

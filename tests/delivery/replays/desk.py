@@ -59,11 +59,13 @@ def one(**values: Any) -> Delivery:
     return made
 
 
-def running(criteria: Criteria, rate_per_s: float = 1_000.0, now: datetime | None = None) -> ReplayJob:
+def running(
+    criteria: Criteria, rate_per_s: float = 1_000.0, now: datetime | None = None, *, approved: bool = False
+) -> ReplayJob:
     """A job that was started at `now`."""
     moment = now or timezone.now()
     job = service.draft(criteria, ACTOR, rate_per_s, now=moment)
-    assert service.start(job.pk, ACTOR, moment) == ""
+    assert service.start(job.pk, ACTOR, moment, approved=approved) == ""
     return service.job_of(job.pk)
 
 

@@ -464,7 +464,7 @@ def test_job_is_left_to_the_runner_that_has_it_in_hand() -> None:
 def test_job_survives_its_runners_kill(fleet: Fleet) -> None:
     """kill -9 of the process, in the middle; another one goes on."""
     rows = many_dead(1_500)
-    job = running(Criteria(tenant_id=rows[0].tenant_id), rate_per_s=400)
+    job = running(Criteria(tenant_id=rows[0].tenant_id), rate_per_s=400, approved=True)
     for _ in range(3):
         before = service.job_of(job.pk).queued
         part = fleet.start_replays()

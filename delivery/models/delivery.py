@@ -275,6 +275,9 @@ class ReplayJob(models.Model):
     until = models.DateTimeField(help_text="Deliveries planned later are not part of it.")
     actor = models.TextField()
     reason = models.TextField(default="", blank=True)
+    approved = models.BooleanField(
+        default=False, help_text="A second person agreed: it may take many, and deliveries that called somebody."
+    )
     note = models.TextField(default="", blank=True)
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, blank=True)
@@ -332,6 +335,9 @@ class Alert(models.Model):
     raised_at = models.DateTimeField(db_default=Now())
     last_at = models.DateTimeField(db_default=Now())
     resolved_at = models.DateTimeField(null=True, blank=True)
+    noticed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the sweep looked whether a work order is to be opened."
+    )
 
     class Meta:
         ordering: ClassVar = ["-id"]
