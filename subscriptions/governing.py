@@ -30,6 +30,8 @@ ENDPOINT_TOLD = (
     "lane",
     "rate_limit",
     "max_in_flight",
+    "signing",
+    "rotate_every_days",
 )
 SUBSCRIPTION_TOLD = ("slug", "endpoint", "types", "tags", "filters", "ordering", "retry_policy", "active")
 DELETED_REASON = "Deleted."

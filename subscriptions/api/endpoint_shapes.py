@@ -13,12 +13,14 @@ from subscriptions.api.refusals import warnings_of
 from subscriptions.models import (
     MAX_IN_FLIGHT,
     MAX_RATE_PER_S,
+    MAX_ROTATE_DAYS,
     MIN_RATE_PER_S,
     Channel,
     ContentMode,
     Endpoint,
     EndpointState,
     Lane,
+    Signing,
 )
 from subscriptions.routing import open_credentials, open_headers
 from subscriptions.templating import TEMPLATES
@@ -83,6 +85,13 @@ class EndpointChange(Body):
     )
     max_in_flight = Whole(required=False, allow_null=True, min_value=1, max_value=MAX_IN_FLIGHT)
     lane = serializers.ChoiceField(choices=Lane.choices, required=False)
+    rotate_every_days = Whole(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=MAX_ROTATE_DAYS,
+        help_text="When its secret is due for rotation; null: the system's default.",
+    )
     settings = SettingsField(required=False)
     template = serializers.ChoiceField(choices=list(TEMPLATES), required=False, allow_blank=True)
     template_params = SettingsField(required=False)
@@ -93,6 +102,7 @@ class EndpointBody(EndpointChange):
     tenant = Slug(required=False, help_text="May be left out by who has one tenant only.")
     slug = Slug()
     channel = serializers.ChoiceField(choices=Channel.choices, default=Channel.WEBHOOK.value)
+    signing = serializers.ChoiceField(choices=Signing.choices, required=False, help_text="v1: HMAC; v1a: ed25519.")
 
 
 class EndpointAnswer(Answer):
@@ -109,6 +119,8 @@ class EndpointAnswer(Answer):
     rate_limit = serializers.FloatField(allow_null=True)
     max_in_flight = serializers.IntegerField(allow_null=True)
     lane = serializers.ChoiceField(choices=Lane.choices)
+    signing = serializers.ChoiceField(choices=Signing.choices)
+    rotate_every_days = serializers.IntegerField(allow_null=True)
     settings = SettingsField(source="config")
     template = serializers.CharField()
     template_params = SettingsField()
@@ -140,7 +152,8 @@ def without_query(url: str) -> str:
 
 
 class NewEndpointAnswer(Answer):
-    """`secret` signs what the endpoint gets; it is not shown again. Null where the channel is not signed."""
+    """`secret` is what the receiver checks signatures with (of v1a, the public key). It is not shown again; null where
+    the channel is not signed."""
 
     endpoint = EndpointAnswer()
     secret = serializers.CharField(allow_null=True)
@@ -160,6 +173,8 @@ class SecretAnswer(Answer):
 
     id = serializers.IntegerField()
     created_at = serializers.DateTimeField()
+    signing = serializers.ChoiceField(choices=Signing.choices)
+    public_key = serializers.CharField(help_text="Of v1a.")
     age_days = serializers.IntegerField()
     expires_at = serializers.DateTimeField(allow_null=True, help_text="Null: until it is rotated or revoked.")
     signs = serializers.BooleanField()
@@ -170,6 +185,6 @@ class SecretsAnswer(Answer):
 
 
 class NewSecretAnswer(Answer):
-    """`secret` is not shown again."""
+    """`secret` is what the receiver checks signatures with (of v1a, the public key). It is not shown again."""
 
     secret = serializers.CharField()

@@ -26,6 +26,8 @@ def _secrets(endpoint: Endpoint) -> Response:
         {
             "id": row.pk,
             "created_at": row.created_at,
+            "signing": row.signing,
+            "public_key": row.public_key,
             "age_days": (now - row.created_at).days,
             "expires_at": row.expires_at,
             "signs": row.expires_at is None or row.expires_at > now,

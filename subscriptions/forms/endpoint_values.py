@@ -16,8 +16,20 @@ from subscriptions.models import Channel, Endpoint
 from subscriptions.templating import TEMPLATES, Template
 from subscriptions.webhook_rules import check_header
 
-COLUMNS = ("slug", "name", "url", "content_mode", "timeout_s", "lane", "rate_limit", "max_in_flight")
-FORM_NAMES = {"new_headers": "headers", "remove_headers": "headers"}
+COLUMNS = (
+    "slug",
+    "name",
+    "url",
+    "content_mode",
+    "timeout_s",
+    "lane",
+    "rate_limit",
+    "max_in_flight",
+    "signing",
+    "rotate_every_days",
+)
+# Judged here; what the form says of them is for the page that it stands on.
+HEADERS = {"new_headers": "headers", "remove_headers": "headers"}
 Values = Mapping[str, Any]
 
 
@@ -40,8 +52,8 @@ class EndpointValues:
     def problems(self) -> Found:
         """Empty: it may be saved. What was found before the form is not said again."""
         found = list(self._own_problems())
-        named = {name for name, _ in found} | {"headers" for name, _ in found if name.startswith("headers.")}
-        return found + [item for item in problems_of(self.form, FORM_NAMES) if item[0] not in named]
+        named = {name for name, _ in found} | {"headers"}
+        return found + [item for item in problems_of(self.form, HEADERS) if item[0] not in named]
 
     # --- Form data ---
 
