@@ -15,7 +15,7 @@ def _constraint(model: str, **more: Any) -> models.UniqueConstraint:
 class Migration(migrations.Migration):
     """A deleted row's slug is free again. Backwards this fails where one was given a second time: rename that first."""
 
-    dependencies: ClassVar = [("subscriptions", "0006_seal_hook_urls")]
+    dependencies: ClassVar = [("subscriptions", "0007_platform_slug")]
     operations: ClassVar = [
         *[migrations.RemoveConstraint(model, f"{model}_slug_once_a_tenant") for model in MODELS],
         *[
