@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.forms import ModelForm
 from django.http import HttpRequest
 
-from audit.details import recordable
+from audit.form_changes import changes_of
 from audit.trail import PLATFORM_CHAIN, Actor, record
 
 M = TypeVar("M", bound=Model)
@@ -58,23 +58,10 @@ class AuditedAdmin(ModelAdmin[M]):
 
     def save_model(self, request: HttpRequest, obj: M, form: ModelForm[M], change: bool) -> None:
         super().save_model(request, obj, form, change)
-        details = self._details(form, change)
+        details = changes_of(form, self.audit_values, is_new=not change)
         if not change or details["fields"]:
             action = f"{self.noun}.{'changed' if change else 'created'}"
             record(self.audit_chain(obj), actor_of(request), action, self.audit_target(obj), details)
-
-    def _details(self, form: ModelForm[M], change: bool) -> dict[str, object]:
-        """A form calls [] changed when it is written as nothing: what is equal afterwards is left out."""
-        details: dict[str, object] = {}
-        fields = set(form.changed_data)
-        for name in sorted(fields.intersection(self.audit_values)):
-            before = _plain(form.initial.get(name)) if change else None
-            after = _plain(form.cleaned_data.get(name))
-            if before == after and change:
-                fields.discard(name)
-            else:
-                details[name] = [before, after]
-        return details | {"fields": sorted(fields)}
 
     def has_delete_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
         return False
@@ -91,12 +78,3 @@ class ReadOnlyAdmin(ModelAdmin[M]):
 
     def has_delete_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
         return False
-
-
-def _plain(value: object) -> object:
-    """Fit for the trail; a row is its key, as in the form's own initial value, several are their names."""
-    if isinstance(value, Model):
-        return value.pk
-    if isinstance(value, QuerySet) or (isinstance(value, list) and any(isinstance(one, Model) for one in value)):
-        return sorted(str(one) for one in value)
-    return recordable(value)

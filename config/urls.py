@@ -19,6 +19,8 @@ urlpatterns = [
     path("signed-out", sign_in.SignedOut.as_view(), name="signed-out"),
     path("internal/events/adapters/", include("eventcenter.adapters.urls")),
     path("internal/events/", include("delivery.api.urls")),
+    path("internal/events/", include("subscriptions.api.urls")),
+    path("internal/events/", include("eventcenter.api.urls")),
     # The admin's own two are never reached: there is one way in and one way out.
     path("admin/login/", sign_in.AdminSignIn.as_view(), name="admin-sign-in"),
     path("admin/logout/", sign_in.SignOut.as_view(), name="admin-sign-out"),
@@ -29,3 +31,5 @@ urlpatterns = [
     path("readyz", readyz, name="readyz"),
     path("metrics", metrics, name="metrics"),
 ]
+handler404 = "eventcenter.api.missing.not_found"
+handler500 = "eventcenter.api.missing.failed"

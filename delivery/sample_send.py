@@ -7,9 +7,11 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 import orjson
 from django.conf import settings
+from django.db import connection
 
 from audit.trail import Actor, record
 from delivery.console.wording import OUTCOME_WORDS
@@ -30,6 +32,10 @@ TEST_HEADER = "x-event-center-test"  # on webhooks, where a template may leave t
 ANSWER_GRACE_S = 3.0  # over the endpoint's own timeout
 CLOSE_S = 2.0
 SHOWN_BODY_BYTES = 2000
+
+
+class BusyError(Exception):
+    """Another one is on its way there; the text says so to people."""
 
 
 class CannotSendError(Exception):
@@ -73,6 +79,25 @@ def send_test(endpoint: Endpoint, actor: Actor, event_type: str = DEFAULT_TYPE) 
     details |= {"status": sent.outcome.status_code, "error_kind": sent.outcome.error_kind.value}
     record(endpoint.tenant.slug, actor, "endpoint.test_sent", f"endpoint:{endpoint.pk}", details)
     return sent
+
+
+def send_alone(endpoint: Endpoint, actor: Actor, event_type: str = DEFAULT_TYPE) -> Sent:
+    """`send_test`, one at a time for each endpoint: programs have no patience. Raises BusyError, CannotSendError.
+
+    The lock is the connection's, not a transaction's: nothing is open while somebody else's server is waited for.
+    """
+    if not _locked("pg_try_advisory_lock", endpoint.pk):
+        raise BusyError("A test is on its way there already; wait for its answer.")
+    try:
+        return send_test(endpoint, actor, event_type)
+    finally:
+        _locked("pg_advisory_unlock", endpoint.pk)
+
+
+def _locked(function: Literal["pg_try_advisory_lock", "pg_advisory_unlock"], endpoint_id: int) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(hashtext('delivery.test_send'), %s)", [endpoint_id % 2**31])
+        return bool(cursor.fetchone()[0])
 
 
 def sample_types() -> list[str]:

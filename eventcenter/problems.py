@@ -93,7 +93,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         return None
     headers = dict(problem.headers)
     if problem.status_code == HTTPStatus.UNAUTHORIZED:
-        headers.setdefault("WWW-Authenticate", "StandardWebhooks")
+        headers.setdefault("WWW-Authenticate", getattr(error, "auth_header", "StandardWebhooks"))
     return Response(problem.body(), status=problem.status_code, headers=headers, content_type=PROBLEM_JSON)
 
 

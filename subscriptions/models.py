@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -23,6 +23,9 @@ class Ordering(models.TextChoices):
     BLOCK = "block", "In order; a dead one stops its key"  # until somebody replays or passes over it
     SKIP = "skip", "In order; a dead one is passed over"
 
+
+Row = TypeVar("Row", bound=models.Model)
+ARCHIVED = "Deleted then: gone from every list, but for the names of old deliveries."
 
 MIN_RATE_PER_S, MAX_RATE_PER_S = 0.01, 100_000
 RATE_VALIDATORS = (MinValueValidator(MIN_RATE_PER_S), MaxValueValidator(MAX_RATE_PER_S))
@@ -105,6 +108,13 @@ class Signing(models.TextChoices):
 MAX_ROTATE_DAYS = 3650
 
 
+class Present(models.Manager[Row]):
+    """Without what was deleted. That is kept, archived, so that old deliveries keep their names (docs/adr/0021)."""
+
+    def get_queryset(self) -> models.QuerySet[Row]:
+        return super().get_queryset().filter(archived_at=None)
+
+
 class Endpoint(models.Model):
     """A sink: where deliveries go, and how."""
 
@@ -160,11 +170,19 @@ class Endpoint(models.Model):
     lane = models.CharField(max_length=10, choices=Lane.choices, default=Lane.FAST)
     managed_by = models.CharField(max_length=40, blank=True, editable=False, help_text="'yaml' when a file owns it.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    archived_at = models.DateTimeField(null=True, editable=False, help_text=ARCHIVED)
+
+    objects = Present["Endpoint"]()
+    everything = models.Manager["Endpoint"]()
 
     class Meta:
         ordering: ClassVar = ["tenant__slug", "slug"]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["tenant", "slug"], name="endpoint_slug_once_a_tenant"),
+            models.UniqueConstraint(
+                fields=["tenant", "slug"],
+                condition=models.Q(archived_at=None),
+                name="endpoint_slug_once_a_tenant",
+            ),
             models.CheckConstraint(condition=models.Q(state__in=EndpointState.values), name="endpoint_state_known"),
         ]
 
@@ -228,11 +246,19 @@ class Subscription(models.Model):
     active = models.BooleanField(default=True)
     managed_by = models.CharField(max_length=40, blank=True, editable=False, help_text="'yaml' when a file owns it.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    archived_at = models.DateTimeField(null=True, editable=False, help_text=ARCHIVED)
+
+    objects = Present["Subscription"]()
+    everything = models.Manager["Subscription"]()
 
     class Meta:
         ordering: ClassVar = ["tenant__slug", "slug"]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["tenant", "slug"], name="subscription_slug_once_a_tenant"),
+            models.UniqueConstraint(
+                fields=["tenant", "slug"],
+                condition=models.Q(archived_at=None),
+                name="subscription_slug_once_a_tenant",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -53,7 +53,10 @@ class Sink:
 
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
-    """What a worker holds: sinks by endpoint id; by subscription id retry policies (None: the standard one) and orderings."""
+    """What a worker holds: sinks by endpoint id; by subscription id retry policies (None: the standard one) and orderings.
+
+    Of deleted ones too: their open deliveries still come to an end.
+    """
 
     sinks: dict[int, Sink]
     policies: dict[int, dict[str, object] | None]
@@ -87,10 +90,10 @@ def _load_delivery_settings() -> DeliverySettings:
         secrets.setdefault(secret.endpoint_id, []).extend(_opened(secret))
     sinks = {
         row.pk: _sink(row, secrets.get(row.pk, []), secrets.get(row.pk) == [])
-        for row in Endpoint.objects.select_related("tenant")
+        for row in Endpoint.everything.select_related("tenant")
     }
     policies, orderings = {}, {}
-    for pk, policy, ordering in Subscription.objects.values_list("id", "retry_policy", "ordering"):
+    for pk, policy, ordering in Subscription.everything.values_list("id", "retry_policy", "ordering"):
         policies[pk] = policy
         if ordering != Ordering.NONE:
             orderings[pk] = ordering

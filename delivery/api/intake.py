@@ -15,9 +15,10 @@ from delivery.api.authentication import caller_of, publisher_of
 from delivery.approvals import service as approvals
 from delivery.models import ApprovalKind, ReplayJob
 from delivery.replays import naming, service
-from delivery.replays.criteria import Criteria, CriteriaError, parse
-from eventcenter.access.principal import principal_of
-from eventcenter.authentication import Publisher
+from delivery.replays.criteria import Criteria, CriteriaError, UnknownError, parse
+from eventcenter.access.principal import Principal, principal_of
+from eventcenter.access.roles import Permission
+from eventcenter.api.base import forbidden, unknown
 from eventcenter.ids import new_id
 from eventcenter.models import IdempotencyKey
 from eventcenter.problems import FieldError, Problem
@@ -30,23 +31,47 @@ KEY_SPACE = "\0replay"
 
 
 def read_criteria(data: Mapping[str, object], request: Request) -> Criteria:
-    """Of the caller's own tenant when it is a publish key's. Raises Problem 400 or 403 that names the fields."""
-    publisher = publisher_of(request)
-    if publisher is not None:
-        _refuse_foreign(data, publisher)
-    tenant = Tenant(pk=publisher.tenant_id, slug=publisher.tenant) if publisher else None
+    """Of a tenant where the caller may replay; of all tenants only by who may in all. Raises Problem 400, 403 or 404 that
+    names the fields."""
+    principal = principal_of(request)
     try:
-        found = parse(naming.with_ids(data, tenant))
-        return naming.owned(replace(found, tenant_id=publisher.tenant_id) if publisher else found)
+        found = naming.owned(parse(naming.with_ids(data, _only_tenant(principal))))
+    except UnknownError as error:
+        raise _unknown(error) from None
     except CriteriaError as error:
         raise wrong_fields(error) from None
+    allowed = principal.tenant_ids(Permission.REPLAY)
+    if allowed is None:
+        return found
+    if found.tenant_id is None:
+        return replace(found, tenant_id=_one_of(allowed))
+    if found.tenant_id not in allowed:
+        raise _not_there(principal, found.tenant_id)
+    return found
 
 
-def _refuse_foreign(data: Mapping[str, object], publisher: Publisher) -> None:
-    if data.get("tenant") not in (None, "", publisher.tenant, publisher.tenant_id):
-        message = f"The publish key belongs to {publisher.tenant!r}; leave it out or name that tenant."
-        detail = "A publish key replays deliveries of its own tenant only."
-        raise Problem(HTTPStatus.FORBIDDEN, "foreign-tenant", detail, [FieldError("tenant", message)])
+def _only_tenant(principal: Principal) -> Tenant | None:
+    """In which slugs are looked for when no tenant is named."""
+    allowed = principal.tenant_ids(Permission.REPLAY) or frozenset()
+    return Tenant.objects.filter(pk__in=allowed).first() if len(allowed) == 1 else None
+
+
+def _one_of(allowed: frozenset[int]) -> int:
+    if len(allowed) != 1:
+        raise wrong_fields(CriteriaError([("tenant", "is missing: you have several, name one")]))
+    return next(iter(allowed))
+
+
+def _not_there(principal: Principal, tenant_id: int) -> Problem:
+    """What may be seen only is refused; of what may not, nothing is said."""
+    if principal.may(Permission.VIEW, tenant_id):
+        return forbidden((Permission.REPLAY,))
+    return unknown("tenant")
+
+
+def _unknown(error: UnknownError) -> Problem:
+    errors = [FieldError(name, message) for name, message in error.problems]
+    return Problem(HTTPStatus.NOT_FOUND, "not-found", "What is named there is not known; nothing is replayed.", errors)
 
 
 def wrong_fields(error: CriteriaError) -> Problem:

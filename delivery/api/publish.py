@@ -6,23 +6,18 @@ from http import HTTPStatus
 from uuid import UUID
 
 import orjson
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from delivery.api.authentication import publisher_of
+from delivery.api import publish_document as document
 from delivery.api.intake import make_job
 from delivery.approvals.service import of_target
 from delivery.models import ApprovalKind
 from delivery.replays.criteria import ENDED, Criteria
 from delivery.replays.service import RATE_DEFAULT_PER_S
-from eventcenter.envelope import (
-    BATCH_CONTENT_TYPE,
-    STRUCTURED_CONTENT_TYPE,
-    V1_BATCH_CONTENT_TYPE,
-    V1_CONTENT_TYPE,
-)
+from eventcenter.access.authentication import publisher
+from eventcenter.access.roles import Permission
 from eventcenter.models import Event
 from eventcenter.problems import FieldError, Problem
 from eventcenter.views import PublishView
@@ -34,22 +29,7 @@ SHAPE = '{"replay": {"event": "<the event\'s id>"}}'
 class PublishOrReplayView(PublishView):
     """As PublishView; besides, application/json without ce- headers whose object has `replay` begins a replay."""
 
-    @extend_schema(
-        operation_id="publish_events",
-        request={
-            STRUCTURED_CONTENT_TYPE: OpenApiTypes.OBJECT,
-            BATCH_CONTENT_TYPE: {"type": "array", "items": {"type": "object"}},
-            V1_CONTENT_TYPE: OpenApiTypes.OBJECT,
-            V1_BATCH_CONTENT_TYPE: {"type": "array", "items": {"type": "object"}},
-            JSON_CONTENT_TYPE: OpenApiTypes.OBJECT,
-        },
-        responses={
-            202: OpenApiResponse(
-                description="Accepted; our id and whether it was a duplicate, per event. Of a replay: its id and count; an "
-                "approval's id when a second person must agree first."
-            )
-        },
-    )
+    @extend_schema(**document.PUBLISH)
     def post(self, request: Request) -> Response:
         asked = _replay_of(request)
         return super().post(request) if asked is None else _replay(request, _event_id(asked))
@@ -92,12 +72,11 @@ def _wrong(errors: list[FieldError]) -> Problem:
 
 
 def _replay(request: Request, event_id: UUID) -> Response:
-    publisher = publisher_of(request)
-    assert publisher is not None, "signed with a publish key"
-    if not Event.objects.filter(pk=event_id, tenant_id=publisher.tenant_id).exists():
+    caller = publisher(request, Permission.REPLAY)
+    if not Event.objects.filter(pk=event_id, tenant_id=caller.tenant_id).exists():
         detail = "The tenant has no such event, or its days of retention are over."
         raise Problem(HTTPStatus.NOT_FOUND, "not-found", detail, [FieldError("replay.event", "is not known")])
-    criteria = Criteria(tenant_id=publisher.tenant_id, event_id=event_id, statuses=ENDED)
+    criteria = Criteria(tenant_id=caller.tenant_id, event_id=event_id, statuses=ENDED)
     job = make_job(request, criteria, RATE_DEFAULT_PER_S, "", start=True)
     told: dict[str, object] = {"id": str(job.pk), "count": job.total}
     waits_for = of_target(ApprovalKind.REPLAY_START, f"replay:{job.pk}")

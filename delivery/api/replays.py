@@ -10,80 +10,58 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.http import Http404
 from django.urls import reverse
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.parsers import JSONParser
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from delivery.api.authentication import KeyOrSession, KeyOrStaff, caller_of, publisher_of
 from delivery.api.intake import make_job, read_criteria
 from delivery.api.serializers import ReplayOptions, ReplayPage, ReplayPreview, ReplayRequest, ReplaySerializer
 from delivery.approvals.service import of_target
-from delivery.console.paging import Cursor, page_of
 from delivery.models import ApprovalKind, ReplayJob, ReplayState
 from delivery.replays import service
 from delivery.replays.preview import sample
-from eventcenter.intake import refuse_oversize
+from eventcenter.access.roles import Permission
+from eventcenter.api.base import Api
+from eventcenter.api.etags import one
+from eventcenter.api.operation import operation
+from eventcenter.api.paging import page
+from eventcenter.api.shapes import PageOfIds
 from eventcenter.problems import FieldError, Problem
 
-REFUSALS = {
-    400: OpenApiResponse(description="Fields are wrong; `errors` names each."),
-    401: OpenApiResponse(description="Neither a valid signature nor a session."),
-    403: OpenApiResponse(description="Another tenant than the publish key's, no staff, or no CSRF token."),
-    404: OpenApiResponse(description="There is no such replay."),
-    409: OpenApiResponse(description="Its state does not allow it, or a second person must; `detail` says why."),
-}
+EXAMPLE = OpenApiExample(
+    "All that an endpoint has not got",
+    {"endpoint": "ci-cd", "status": ["dead"], "rate_per_s": 50, "reason": "restored", "dry_run": True},
+    request_only=True,
+)
 
 
-def _refusals(*statuses: int) -> dict[int, OpenApiResponse]:
-    return {status: REFUSALS[status] for status in statuses}
+class ReplayApi(Api):
+    """A replay is its tenant's; one that goes across tenants is the platform's."""
 
-
-class ReplayApi(APIView):
-    """Signed with a publish key for its own tenant, or with a staff session."""
-
-    authentication_classes = (KeyOrSession,)
-    permission_classes = (KeyOrStaff,)
-    parser_classes = (JSONParser,)
-
-    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        refuse_oversize(request)  # before the body is read for the signature
-        super().initial(request, *args, **kwargs)
-
-    def jobs(self, request: Request) -> QuerySet[ReplayJob]:
+    def jobs(self) -> QuerySet[ReplayJob]:
         """Those that the caller may see."""
-        publisher, jobs = publisher_of(request), ReplayJob.objects.select_related("tenant")
-        return jobs.filter(tenant_id=publisher.tenant_id) if publisher else jobs
+        return self.visible(ReplayJob.objects.select_related("tenant"))
 
-    def job(self, request: Request, replay_id: UUID) -> ReplayJob:
-        """Raises Http404."""
-        found = self.jobs(request).filter(pk=replay_id).first()
-        if found is None:
-            raise Http404
-        return found
+    def job(self, replay_id: UUID) -> ReplayJob:
+        return self.find(ReplayJob.objects.select_related("tenant"), pk=replay_id)
 
 
 class ReplayList(ReplayApi):
-    @extend_schema(
-        operation_id="list_replays",
-        parameters=[OpenApiParameter("before", OpenApiTypes.UUID, description="Older than this one.")],
-        responses={200: ReplayPage, **_refusals(401, 403)},
-    )
-    def get(self, request: Request) -> Response:
-        page = page_of(self.jobs(request), Cursor(before=Cursor.of(request._request.GET).before))
-        items = ReplaySerializer(service.describe(page.rows), many=True).data
-        return Response({"items": items, "next": page.older})
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        self.single_use = request.method != "POST"  # which is answered again with the job that it made
+        super().initial(request, *args, **kwargs)
 
-    @extend_schema(
-        operation_id="create_replay", request=ReplayRequest, responses={201: ReplayPreview, **_refusals(400, 401, 403)}
-    )
+    @operation("list_replays", Permission.VIEW, Permission.REPLAY, answer=ReplayPage, query=PageOfIds)
+    def get(self, request: Request) -> Response:
+        query = PageOfIds.of(request.query_params)
+        return page(request, self.jobs(), query, lambda rows: ReplaySerializer(service.describe(rows), many=True).data)
+
+    @operation("create_replay", Permission.REPLAY, answer=ReplayPreview, status=HTTPStatus.CREATED, body=ReplayRequest)
     def post(self, request: Request) -> Response:
         """Counts, and starts unless `dry_run`. One that needs a second person stays a draft and waits for its `approval`.
         A signed call that is repeated is answered with the job that it made."""
         data = _object(request.data)
-        options = ReplayOptions(data=data)
+        options = ReplayOptions(data={name: value for name, value in data.items() if name in ReplayOptions().fields})
         options.is_valid(raise_exception=True)
         given: dict[str, Any] = options.validated_data
         criteria = read_criteria({name: value for name, value in data.items() if name not in given}, request)
@@ -94,26 +72,25 @@ class ReplayList(ReplayApi):
 
 
 class ReplayDetail(ReplayApi):
-    @extend_schema(operation_id="get_replay", responses={200: ReplayPreview, **_refusals(401, 403, 404)})
+    @operation("read_replay", Permission.VIEW, Permission.REPLAY, answer=ReplayPreview, tagged=True)
     def get(self, request: Request, replay_id: UUID) -> Response:
-        return Response(_preview(self.job(request, replay_id)))
+        return one(request, _preview(self.job(replay_id)))
 
 
+ACTION = OpenApiParameter("action", str, OpenApiParameter.PATH, enum=list(service.MOVES))
+
+
+@extend_schema(parameters=[ACTION])
 class ReplayAction(ReplayApi):
-    @extend_schema(
-        operation_id="move_replay",
-        request=None,
-        parameters=[OpenApiParameter("action", str, OpenApiParameter.PATH, enum=list(service.MOVES))],
-        responses={200: ReplayPreview, **_refusals(401, 403, 404, 409)},
-    )
+    @operation("move_replay", Permission.REPLAY, answer=ReplayPreview, refusals=(409,))
     def post(self, request: Request, replay_id: UUID, action: str) -> Response:
-        job = self.job(request, replay_id)
+        job = self.job(replay_id)
         if action not in service.MOVES:
             raise Http404
         needs = service.why_approval(job.pk) if action == "start" else ""
         if needs:
             raise Problem(HTTPStatus.CONFLICT, "approval-needed", f"{needs} Ask for it: POST …/approvals.")
-        refusal = service.act(job.pk, action, caller_of(request))
+        refusal = service.act(job.pk, action, self.principal.actor)
         if refusal:
             raise Problem(HTTPStatus.CONFLICT, "not-possible", refusal)
         return Response(_preview(service.job_of(job.pk)))

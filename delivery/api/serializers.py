@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from delivery.models import ApprovalState, ReplayState
-from delivery.replays.criteria import ENDED, IDS_MOST
+from delivery.replays.criteria import ENDED, IDS_MOST, TYPE_LENGTH_MOST, TYPES_MOST
 from delivery.replays.service import (
     RATE_DEFAULT_PER_S,
     RATE_LEAST_PER_S,
@@ -16,39 +16,56 @@ from delivery.replays.service import (
     REASON_LENGTH_MOST,
     Described,
 )
+from eventcenter.api.fields import Number, Text, Truth
+from eventcenter.api.shapes import Body
 
 Fields = serializers.Serializer[Any]
+REFERENCE = {"oneOf": [{"type": "string"}, {"type": "integer"}], "description": "Slug or id."}
+STATUSES = {
+    "oneOf": [
+        {"type": "string", "enum": list(ENDED)},
+        {"type": "array", "items": {"type": "string", "enum": list(ENDED)}},
+    ],
+    "description": "Default: dead; with `ids` or `event`, every ended state.",
+}
 
 
-class ReplayOptions(Fields):
+@extend_schema_field(REFERENCE)
+class Reference(serializers.JSONField):
+    """Read by delivery.replays.naming."""
+
+
+@extend_schema_field(STATUSES)
+class Statuses(serializers.JSONField):
+    """Read by delivery.replays.criteria."""
+
+
+class ReplayOptions(Body):
     """How to replay; beside the criteria in the body."""
 
-    rate_per_s = serializers.FloatField(
+    rate_per_s = Number(
         default=RATE_DEFAULT_PER_S,
         min_value=RATE_LEAST_PER_S,
         max_value=RATE_MOST_PER_S,
         help_text="Deliveries per second at most.",
     )
-    reason = serializers.CharField(
-        default="", allow_blank=True, max_length=REASON_LENGTH_MOST, help_text="For the audit trail."
-    )
-    dry_run = serializers.BooleanField(
-        default=False, help_text="Only count: the replay stays a draft, which `start` starts."
-    )
+    reason = Text(default="", allow_blank=True, max_length=REASON_LENGTH_MOST, help_text="For the audit trail.")
+    dry_run = Truth(default=False, help_text="Only count: the replay stays a draft, which `start` starts.")
 
 
-class ReplayCriteria(Fields):
+class ReplayCriteria(Body):
     """Documents delivery.replays.criteria; that module reads them. All that is given must hold; at least one is."""
 
-    tenant = serializers.CharField(required=False, help_text="Slug or id.")
-    endpoint = serializers.CharField(required=False, help_text="Slug or id.")
-    subscription = serializers.CharField(required=False, help_text="Slug or id.")
-    status = serializers.MultipleChoiceField(
-        choices=ENDED,
+    tenant = Reference(required=False)
+    endpoint = Reference(required=False)
+    subscription = Reference(required=False)
+    status = Statuses(required=False)
+    types = serializers.ListField(
+        child=serializers.CharField(max_length=TYPE_LENGTH_MOST),
         required=False,
-        help_text="Default: dead; with `ids` or `event`, every ended state.",
+        max_length=TYPES_MOST,
+        help_text="Event types, exact.",
     )
-    types = serializers.ListField(child=serializers.CharField(), required=False, help_text="Event types, exact.")
     since = serializers.DateTimeField(required=False, help_text="Events accepted at that time or later.")
     until = serializers.DateTimeField(required=False, help_text="Events accepted before that time.")
     ended_since = serializers.DateTimeField(
@@ -128,7 +145,7 @@ class ReplayPreview(ReplaySerializer):
 
 
 class ReplayPage(Fields):
-    """Newest first. `next`: the `before` of the next page; null at the end."""
+    """Newest first."""
 
     items = ReplaySerializer(many=True)
-    next = serializers.UUIDField(allow_null=True)
+    next = serializers.CharField(allow_null=True, help_text="The next page's address; null at the end.")

@@ -160,7 +160,7 @@ def _makes_way(status: str | None, subscription_id: int, orderings: Orderings) -
 
 def orderings_of(subscription_ids: Iterable[int]) -> dict[int, str]:
     """As the database has it now, of the ordered ones among them."""
-    found = Subscription.objects.filter(pk__in=set(subscription_ids)).exclude(ordering=Ordering.NONE)
+    found = Subscription.everything.filter(pk__in=set(subscription_ids)).exclude(ordering=Ordering.NONE)
     return dict(found.values_list("pk", "ordering"))
 
 

@@ -29,6 +29,10 @@ class CriteriaError(Exception):
         self.problems = problems
 
 
+class UnknownError(CriteriaError):
+    """The fields name what does not exist, or is not to be seen: the two are not told apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Criteria:
     """All that is given must hold. Times: `since` ≤ accepted < `until`; ended at `ended_since` or later."""

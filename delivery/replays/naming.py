@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from django.db.models import QuerySet
 
-from delivery.replays.criteria import Criteria, CriteriaError, Names, Problems
+from delivery.replays.criteria import Criteria, CriteriaError, Names, Problems, UnknownError
 from subscriptions.models import Endpoint, Subscription, Tenant
 
 OWNED: dict[str, type[Endpoint | Subscription]] = {"endpoint": Endpoint, "subscription": Subscription}
@@ -22,7 +22,7 @@ def with_ids(data: Mapping[str, object], tenant: Tenant | None = None) -> dict[s
     if isinstance(data.get("tenant"), str) and data["tenant"]:
         named = Tenant.objects.filter(slug=data["tenant"]).first() if _is_text(data["tenant"]) else None
         if named is None:
-            raise CriteriaError([("tenant", "is not known")])
+            raise UnknownError([("tenant", "is not known")])
         tenant, found["tenant"] = named, named.pk
     for name, model in OWNED.items():
         if isinstance(value := data.get(name), str) and value:
@@ -31,7 +31,7 @@ def with_ids(data: Mapping[str, object], tenant: Tenant | None = None) -> dict[s
             if pk is None:
                 problems.append((name, "is not known in the tenant" if tenant else "is a slug, which needs a tenant"))
     if problems:
-        raise CriteriaError(problems)
+        raise UnknownError(problems) if tenant else CriteriaError(problems)
     return found
 
 
@@ -54,7 +54,7 @@ def owned(criteria: Criteria) -> Criteria:
     problems = Problems()
     tenant_id = criteria.tenant_id
     if tenant_id is not None and not Tenant.objects.filter(pk=tenant_id).exists():
-        raise CriteriaError([("tenant", "is not known")])
+        raise UnknownError([("tenant", "is not known")])
     for name, model, pk in (
         ("endpoint", Endpoint, criteria.endpoint_id),
         ("subscription", Subscription, criteria.subscription_id),
@@ -66,7 +66,7 @@ def owned(criteria: Criteria) -> Criteria:
             problems.append((name, "is not known in the tenant" if tenant_id else "is not known"))
         tenant_id = tenant_id or of
     if problems:
-        raise CriteriaError(problems)
+        raise UnknownError(problems)
     return replace(criteria, tenant_id=tenant_id)
 
 

@@ -17,7 +17,7 @@ from eventcenter.access import keys
 from eventcenter.access.models import ApiKey
 from eventcenter.access.principal import Principal, keep, principal_of
 from eventcenter.access.roles import KEY_SCOPES, Permission
-from eventcenter.authentication import PublishSignature
+from eventcenter.authentication import Publisher, PublishSignature
 from eventcenter.problems import Problem
 
 logger = logging.getLogger(__name__)
@@ -27,9 +27,12 @@ CHALLENGE = 'Bearer realm="Event Center"'
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """`Authorization: Bearer ak_….<secret>` (RFC 6750). Raises Problem 401 for a key that is not, or no longer, usable."""
+    """`Authorization: Bearer ak_….<secret>` (RFC 6750); `request.auth` is the key.
 
-    def authenticate(self, request: Request) -> tuple[Principal, None] | None:
+    Raises Problem 401 for a key that is not, or no longer, usable.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Principal, ApiKey] | None:
         scheme, _, text = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != BEARER:
             return None
@@ -39,7 +42,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             raise _refusal()
         principal = principal_of_key(key, str(request.META.get("REMOTE_ADDR", "")))
         keep(request._request, principal)
-        return principal, None
+        return principal, key
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
@@ -63,6 +66,34 @@ class AnyIdentity(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
+
+
+class PublishIdentity(BaseAuthentication):
+    """Programs only: a publish key's signature, or an API key. Without either the answer asks for the signature."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        if "x-publish-key" in request.headers:
+            return PublishSignature().authenticate(request)
+        return ApiKeyAuthentication().authenticate(request) or PublishSignature().authenticate(request)
+
+    def authenticate_header(self, request: Request) -> str:
+        return "StandardWebhooks"
+
+
+def publisher(request: Request, permission: Permission) -> Publisher:
+    """The publish API's caller, whichever way it proved who it is. Raises Problem 403."""
+    identity: object = request.user
+    match identity:
+        case Publisher() as signed:
+            return signed
+        case Principal() as principal:
+            key: object = request.auth
+            assert isinstance(key, ApiKey)
+            if not principal.may(permission, key.tenant_id):
+                detail = f"This takes the scope {permission.value!r}."
+                raise Problem(HTTPStatus.FORBIDDEN, "forbidden", detail)
+            return Publisher(key.key_id, key.tenant_id, key.tenant.slug)
+    raise AssertionError("PublishIdentity lets in nobody else")
 
 
 def principal_of_key(key: ApiKey, address: str) -> Principal:
@@ -94,9 +125,23 @@ class PublishSignatureScheme(OpenApiAuthenticationExtension):  # type: ignore[no
         return PUBLISH_KEY_SCHEME
 
 
+class PublishIdentityScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = PublishIdentity
+    name = ["apiKey", "publishKey"]  # noqa: RUF012 - the base's way to name several
+
+    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[Any]]]:
+        return [{"apiKey": [Permission.PUBLISH.value]}, {"publishKey": []}]
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
+        return []  # AnyIdentity's
+
+
 class AnyIdentityScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = AnyIdentity
     name = ["apiKey", "publishKey", "session"]  # noqa: RUF012 - the base's way to name several
+
+    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[Any]]]:
+        return [{name: []} for name in self.name]  # any one of them
 
     def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
         session = {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}

@@ -48,8 +48,9 @@ def create_api_key(
     scopes: Collection[str],
     actor: Actor,
     expires_at: datetime | None = None,
+    created_by_id: int | None = None,
 ) -> NewApiKey:
-    """Raises ApiKeyError."""
+    """`created_by_id`: the person behind the actor, where that is a key. Raises ApiKeyError."""
     _check(name, scopes, expires_at)
     key_id, secret = f"{KEY_ID_PREFIX}{secrets.token_hex(10)}", secrets.token_urlsafe(SECRET_BYTES)
     key = ApiKey(
@@ -58,7 +59,7 @@ def create_api_key(
         name=name,
         digest=_digest(secret),
         scopes=sorted(set(scopes)),
-        created_by_id=actor.user_id,
+        created_by_id=created_by_id or actor.user_id,
         expires_at=expires_at,
     )
     with transaction.atomic():

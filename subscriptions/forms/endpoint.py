@@ -10,7 +10,7 @@ from subscriptions.channels.base import ChannelSpec
 from subscriptions.channels.checks import check_settings
 from subscriptions.channels.registry import SPECS
 from subscriptions.forms.settings import KEPT, NO_FILL, SettingsGroup
-from subscriptions.forms.words import refuse, sentence
+from subscriptions.forms.words import TAKEN, is_taken, refuse, sentence
 from subscriptions.models import Channel, Endpoint
 from subscriptions.routing import open_credentials, open_headers
 from subscriptions.services import seal_credentials, seal_headers
@@ -158,6 +158,9 @@ class EndpointForm(EndpointModelForm):
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
+        tenant = self.cleaned_data.get("tenant") or (self.instance.tenant if self.instance.tenant_id else None)
+        if is_taken(self.instance, tenant, self.cleaned_data.get("slug")):
+            self.add_error("slug", TAKEN)
         if self.cleaned_data.get("new_headers") and self.cleaned_data.get("remove_headers"):
             self.add_error("remove_headers", "Either new headers or none, not both.")
         self.cleaned_data |= self._way()

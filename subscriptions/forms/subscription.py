@@ -9,7 +9,7 @@ from django.utils.functional import cached_property
 from subscriptions.checks import check_tags, check_types
 from subscriptions.durations import duration_text
 from subscriptions.filters import validate_filters
-from subscriptions.forms.words import refuse, sentence
+from subscriptions.forms.words import TAKEN, is_taken, refuse, sentence
 from subscriptions.models import Subscription
 from subscriptions.retry_policy import (
     NAME,
@@ -88,6 +88,8 @@ class SubscriptionForm(SubscriptionModelForm):
         cleaned = super().clean()
         tenant = self.cleaned_data.get("tenant") or (self.instance.tenant if self.instance.tenant_id else None)
         endpoint = self.cleaned_data.get("endpoint")
+        if is_taken(self.instance, tenant, self.cleaned_data.get("slug")):
+            self.add_error("slug", TAKEN)
         if tenant and endpoint and endpoint.tenant_id != tenant.pk:
             self.add_error("endpoint", f"This endpoint belongs to {endpoint.tenant.slug}, not to {tenant.slug}.")
         self._clean_policy()

@@ -171,7 +171,10 @@ class Walk:
 
     def values(self, url: Url, name: str, converter: str) -> Sequence[str]:
         """What the other tenant's objects are called, as far as it fits the parameter."""
-        keys = [row.pk for row in self._candidates(url)]
+        own = self._of_room(url, name)
+        if own and converter == "slug":
+            return [str(getattr(row, "key_id", None) or getattr(row, "slug", row.pk)) for row in own]
+        keys = [row.pk for row in own or self._candidates(url)]
         if converter == "uuid":
             return [str(key) for key in keys if isinstance(key, UUID)]
         if converter == "int":
@@ -179,6 +182,18 @@ class Walk:
         if url.route.startswith("admin/"):
             return [str(key) for key in keys] or ["1"]
         return [*VERBS, *self._names()]
+
+    def _of_room(self, url: Url, name: str) -> list[Any]:
+        """The rows that the path names before the parameter (endpoints/<int:pk>): all kinds of rows in all places would
+        be some thousand calls a room. None where no model is called so."""
+        before = re.search(rf"([\w-]+)/<(?:\w+:)?{name}>", url.route) if url.route.startswith(API) else None
+        room = before[1].replace("-", "") if before else "-"
+        return [
+            row
+            for model, rows in self.rows.items()
+            if str(model._meta.verbose_name_plural).replace(" ", "").endswith(room)
+            for row in rows[:ROWS_A_MODEL]
+        ]
 
     def _names(self) -> list[str]:
         """What is called by name: tenants, endpoints, subscriptions, keys."""

@@ -68,7 +68,7 @@ def test_newest_come_first_with_what_a_row_shows(ops: Client) -> None:
         assert words in text
     assert 'class="dot retrying"></span>Retrying' in text
     assert ">503<" in text
-    assert re.search(r'<time datetime="[^"]+Z" title="[^"]+ UTC">\d+ s ago</time>', text)
+    assert re.search(r'<time datetime="[^"]+Z" title="[^"]+ UTC">[^<]+ ago</time>', text)
 
 
 def test_row_says_why_it_is_held_and_until_when(ops: Client) -> None:

@@ -195,6 +195,7 @@ def test_preview_shows_count_and_sample_and_starts_when_told(ops: Client) -> Non
     assert "<b>100 %</b>: <b>7</b> replayed, <b>0</b> skipped of <b>7</b>" in done
     assert "data-poll" not in done
     assert set(AuditEntry.objects.values_list("action", "actor")) == {
+        ("replay.drafted", "user:eva"),
         ("replay.started", "user:eva"),
         ("replay.finished", "system:replays"),
     }

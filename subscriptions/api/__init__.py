@@ -1,0 +1,1 @@
+"""The REST API's rooms for endpoints, their secrets, and subscriptions."""
