@@ -54,4 +54,4 @@ def _problems(EVIL: str = "", **endpoint: Any) -> list[str]:
     file = {"version": 1, "tenants": [{"slug": "acme", "name": "Acme", "endpoints": [data]}]}
     with pytest.raises(SpecError) as caught:
         read(file, {"EVIL": EVIL})
-    return caught.value.problems
+    return [str(problem) for problem in caught.value.problems]
