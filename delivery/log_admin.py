@@ -45,7 +45,7 @@ class StateFilter(admin.SimpleListFilter):
 class DeliveryAdmin(LogAdmin[Delivery]):
     """Replays and the like are the console's, to which each page leads."""
 
-    list_display = ("planned", "id", "tenant", "endpoint_slug", "event_text", "status", "attempts", "answer")
+    list_display = ("planned", "short_id", "tenant", "endpoint_slug", "event_text", "status", "answer")
     list_filter: ClassVar[Any] = (StateFilter, WindowFilter, TenantFilter)
     search_help_text = "A delivery's id (the webhook-id that its receiver saw) or its event's."
     fieldsets: ClassVar = (
@@ -127,7 +127,17 @@ class DeliveryAdmin(LogAdmin[Delivery]):
 class ReplayJobAdmin(LogAdmin[ReplayJob]):
     """Started, paused and cancelled in the console, to which each page leads."""
 
-    list_display = ("created_at", "id", "tenant_name", "state", "total", "queued", "skipped", "actor", "finished_at")
+    list_display = (
+        "created_at",
+        "short_id",
+        "tenant_name",
+        "state",
+        "total",
+        "queued",
+        "skipped",
+        "actor",
+        "finished_at",
+    )
     list_filter: ClassVar[Any] = ("state", WindowFilter, TenantFilter)
     list_select_related = ("tenant",)
     fieldsets: ClassVar = (
@@ -153,7 +163,7 @@ class ReplayJobAdmin(LogAdmin[ReplayJob]):
 
 @admin.register(FeedItem)
 class FeedItemAdmin(LogAdmin[FeedItem]):
-    list_display = ("received_at", "id", "tenant", "endpoint_slug", "severity", "type", "subject", "summary")
+    list_display = ("received_at", "short_id", "tenant", "endpoint_slug", "severity", "type", "subject", "summary")
     list_select_related = ("tenant", "endpoint__tenant")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FeedItem]:

@@ -22,7 +22,7 @@ from eventcenter.models import Event, RejectedEvent
 class EventAdmin(LogAdmin[Event]):
     """A list does not read the bodies."""
 
-    list_display = ("accepted_at", "id", "tenant", "type", "subject", "source", "tag_list")
+    list_display = ("accepted_at", "short_id", "tenant", "type", "subject", "tag_list")
     list_select_related = ("tenant",)
     fieldsets: ClassVar = (
         (None, {"fields": ("id", "tenant", "type", "subject", "source", "tag_list")}),

@@ -16,6 +16,7 @@ LAST = "_preview_last"
 LOOKS_AT = 100
 # Of each kind; the counts are of all.
 SHOWN = 10
+DECIDING = ("tenant", "types", "tags", "filters")
 
 
 @dataclass(slots=True)
@@ -40,11 +41,12 @@ class Preview:
 
 
 def previewed(form: type[ModelForm[Subscription]]) -> type[ModelForm[Subscription]]:
-    """The same form, which checks its fields and is never ready to be saved."""
+    """The same form, never ready to be saved. It says what is wrong with the fields that decide; others may be empty yet."""
 
     class Previewed(form):  # type: ignore[valid-type, misc]
         def is_valid(self) -> bool:
-            super().is_valid()
+            for name in self.errors.keys() - set(DECIDING):
+                del self.errors[name]
             return False
 
     return Previewed
@@ -58,11 +60,11 @@ def look_back(data: QueryDict) -> int:
 
 
 def preview_of(form: ModelForm[Subscription], last: int) -> Preview | None:
-    """None while what decides is wrong; the form then says where. Other fields may still be empty."""
+    """None while what decides is wrong; the form then says where."""
     cleaned: dict[str, Any] = getattr(form, "cleaned_data", {})
     tenant = cleaned.get("tenant")
     tenant_id = tenant.pk if tenant is not None else form.instance.tenant_id
-    if tenant_id is None or any(name not in cleaned for name in ("types", "tags", "filters")):
+    if tenant_id is None or any(name not in cleaned for name in DECIDING[1:]):
         return None
     rule = Rule(tuple(cleaned["types"]), tuple(cleaned["tags"]), tuple(cleaned["filters"]))
     found = Preview()

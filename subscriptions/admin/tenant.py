@@ -34,11 +34,12 @@ class TenantAdmin(TenantScoped, AuditedAdmin[Tenant]):
         """The slug stands in events, files and URLs of others: it is given once."""
         return ("slug", "created_at") if obj else ("created_at",)
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Tenant | None = None, **kwargs: Any
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        about = {"sections": contents(request, obj)} if obj else {}
-        return super().render_change_form(request, context | about, *args, obj=obj, **kwargs)
+        tenant = self.get_object(request, object_id)
+        about = {"sections": contents(request, tenant)} if tenant else {}
+        return super().change_view(request, object_id, form_url, about | (extra_context or {}))
 
     def audit_chain(self, obj: Tenant) -> str:
         return obj.slug
