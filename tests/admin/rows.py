@@ -6,16 +6,18 @@ A new page of a model that has neither fails tests.admin.test_every_page with it
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
 from django.apps import apps
 from django.contrib.auth.models import Group
 from django.db.models import Model
+from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from audit.trail import Actor, record
-from delivery.models import Alert, Breaker, FeedItem, ReplayJob
+from delivery.models import Alert, Approval, Breaker, Escalation, FeedItem, ReplayJob, WorkOrder, WorkOrderComment
 from delivery.replays.criteria import Criteria
 from delivery.replays.service import draft
 from eventcenter.access.models import Membership
@@ -45,6 +47,33 @@ def feed_item() -> Model:
     return FeedItem.objects.create(id=row.pk, type=row.event.type, subject=row.event.subject, summary="s", **about)
 
 
+def escalation() -> Model:
+    row = DeliveryFactory(dead=True)
+    about = {"tenant": row.tenant, "endpoint_id": row.endpoint_id, "replays": 0, "cause": "paged"}
+    return Escalation.objects.create(delivery_id=row.pk, at=timezone.now(), noticed_at=timezone.now(), **about)
+
+
+def approval() -> Model:
+    row = DeliveryFactory(dead=True)
+    return Approval.objects.create(
+        tenant=row.tenant,
+        kind="delivery.replay",
+        target=f"delivery:{row.pk}",
+        summary="replay",
+        reason="why",
+        requested_by="user:eva",
+        expires_at=timezone.now() + timedelta(days=1),
+    )
+
+
+def work_order() -> Model:
+    tenant = TenantFactory()
+    made = WorkOrder.objects.create(tenant=tenant, title="order", body="why", opened_by="user:eva")
+    for _ in range(3):
+        WorkOrderComment.objects.create(tenant=tenant, work_order=made, author="user:eva", text="seen")
+    return made
+
+
 def membership() -> Model:
     person, tenant = UserFactory(roles=()), TenantFactory()
     return Membership.objects.create(user=person, tenant=tenant, role=Role.OPERATOR)
@@ -58,13 +87,16 @@ def feature_flag() -> Model:
 
 MAKERS: dict[type[Model], Callable[[], Model]] = {
     Alert: alert,
+    Approval: approval,
     Breaker: breaker,
+    Escalation: escalation,
     EventType: lambda: EventType.objects.create(name=f"a.b{next(numbers)}", version=1, schema={"type": "object"}),
     FeatureFlag: feature_flag,
     FeedItem: feed_item,
     Group: lambda: Group.objects.create(name=f"group {next(numbers)}"),
     Membership: membership,
     ReplayJob: lambda: draft(Criteria(tenant_id=TenantFactory().pk), ACTOR, reason="why"),
+    WorkOrder: work_order,
     apps.get_model("audit.AuditEntry"): lambda: record(
         TenantFactory().slug, ACTOR, "endpoint.paused", "endpoint:1", {}
     ),
