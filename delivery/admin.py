@@ -15,6 +15,7 @@ from django.utils.html import format_html
 
 from audit.audited_admin import ReadOnlyAdmin, actor_of
 from audit.trail import Actor
+from delivery import log_admin
 from delivery.health import breakers
 from delivery.health.breaker import REASON_CHARS
 from delivery.models import Alert, Approval, Breaker, BreakerState, Escalation, WorkOrder, WorkOrderComment
@@ -22,6 +23,7 @@ from eventcenter.access.admin_scope import TenantScoped
 from eventcenter.access.principal import principal_of
 from eventcenter.access.roles import Permission
 from eventcenter.access.scoping import within
+from eventcenter.log_pages.paging import CappedPaginator
 from subscriptions.models import Endpoint
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 else:
     BreakerModelForm = forms.ModelForm
     CommentRows = admin.TabularInline
+
+__all__ = ["log_admin"]  # registers deliveries, replays and the feed
 
 M = TypeVar("M", bound=Model)
 
@@ -125,6 +129,7 @@ class BreakerAdmin(TenantScoped, ReadOnlyAdmin[Breaker]):
 class AlertAdmin(TenantScoped, ReadOnlyAdmin[Alert]):
     """Newest first. An open one is resolved when its cause is gone."""
 
+    paginator = CappedPaginator
     list_display = (
         "raised_at",
         "severity",

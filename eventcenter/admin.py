@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import base64
-import json
 from typing import ClassVar
 
 from django.contrib import admin
@@ -9,7 +7,6 @@ from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
@@ -18,13 +15,13 @@ from audit.shown_once import Shown, ShowsOnce, once_page, show_once
 from eventcenter.access import admin as access_admin
 from eventcenter.access.admin_scope import TenantScoped
 from eventcenter.adapters import admin as adapters_admin
-from eventcenter.ids import id_time
-from eventcenter.models import EventType, FeatureFlag, PublishKey, RejectedEvent
+from eventcenter.log_pages import admin as log_admin
+from eventcenter.log_pages.reading import pretty, shown
+from eventcenter.models import EventType, FeatureFlag, PublishKey
 from eventcenter.publish_keys import age_of, rotate_publish_key, seal_new_secret
 
-__all__ = ["access_admin", "adapters_admin"]  # registers roles, API keys and the trail; adapters
-
-SHOWN_BYTES = 16_384
+# Registers roles, API keys and the trail; adapters; events and what was rejected.
+__all__ = ["access_admin", "adapters_admin", "log_admin"]
 
 
 @admin.register(PublishKey)
@@ -118,51 +115,4 @@ class EventTypeAdmin(ReadOnlyAdmin[EventType]):
 
     @admin.display(description="Schema")
     def schema_json(self, row: EventType) -> SafeString:
-        return format_html("<pre>{}</pre>", json.dumps(row.schema, indent=2, ensure_ascii=False))
-
-
-@admin.register(RejectedEvent)
-class RejectedEventAdmin(TenantScoped, ReadOnlyAdmin[RejectedEvent]):
-    """Newest first by id, which carries the time: no other index, no full count."""
-
-    tenant_column, tenant_by_slug = "tenant_slug", True
-
-    list_display = ("rejected_at", "reason", "tenant_slug", "detail", "topic", "kafka_partition", "kafka_offset")
-    list_filter = ("reason",)
-    ordering = ("-id",)
-    show_full_result_count = False
-    fields: ClassVar = (
-        "rejected_at",
-        "reason",
-        "detail",
-        "tenant_slug",
-        "topic",
-        "kafka_partition",
-        "kafka_offset",
-        "key_text",
-        "headers",
-        "value_text",
-    )
-    readonly_fields = ("rejected_at", "key_text", "value_text")
-
-    @admin.display(description="Rejected at", ordering="id")
-    def rejected_at(self, row: RejectedEvent) -> str:
-        return f"{id_time(row.pk):%Y-%m-%d %H:%M:%S}"
-
-    @admin.display(description="Key")
-    def key_text(self, row: RejectedEvent) -> str:
-        return readable(bytes(row.key or b""))
-
-    @admin.display(description="Value")
-    def value_text(self, row: RejectedEvent) -> SafeString:
-        return format_html("<pre>{}</pre>", readable(bytes(row.value)))
-
-
-def readable(raw: bytes) -> str:
-    """UTF-8 text, or base64 behind 'base64:'; cut after SHOWN_BYTES."""
-    cut = raw[:SHOWN_BYTES]
-    try:
-        text = cut.decode()
-    except UnicodeDecodeError:
-        text = f"base64:{base64.b64encode(cut).decode()}"
-    return text if len(raw) == len(cut) else f"{text}… ({len(raw)} bytes in all)"
+        return shown(pretty(row.schema))

@@ -21,6 +21,7 @@ from eventcenter.access.admin_scope import TenantScoped
 from eventcenter.access.models import ApiKey, Membership
 from eventcenter.access.principal import principal_of
 from eventcenter.access.roles import KEY_SCOPES, Permission, Role
+from eventcenter.log_pages.paging import CappedPaginator
 
 if TYPE_CHECKING:
     MembershipModelForm = forms.ModelForm[Membership]
@@ -169,3 +170,5 @@ class ApiKeyAdmin(TenantScoped, ShowsOnce, ReadOnlyAdmin[ApiKey]):
 @admin.register(AuditEntry)
 class ScopedAuditEntryAdmin(TenantScoped, AuditEntryAdmin):
     tenant_column, tenant_by_slug = "chain", True
+    paginator = CappedPaginator
+    show_facets = admin.ShowFacets.NEVER

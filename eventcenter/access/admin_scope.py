@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.apps import apps
@@ -10,7 +11,7 @@ from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest
 
 from eventcenter.access.backend import BY_TENANT
-from eventcenter.access.principal import principal_of
+from eventcenter.access.principal import Principal, principal_of
 from eventcenter.access.roles import Permission
 from eventcenter.access.scoping import within
 
@@ -22,16 +23,28 @@ else:
 
 class TenantScoped(Base):
     """Put before AuditedAdmin or ReadOnlyAdmin. `tenant_column`: the lookup of a row's tenant id, or with
-    `tenant_by_slug` that of its slug."""
+    `tenant_by_slug` that of its slug. `action_needs`: what an action over ticked rows needs, where that is not the right
+    to change them; the action itself says so, too, by its `permissions`."""
 
     tenant_column: ClassVar[str] = "tenant_id"
     tenant_by_slug: ClassVar[bool] = False
+    action_needs: ClassVar[Mapping[str, Permission]] = {}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """An action over ticked rows gets those that may be changed: Django asks for its permission as a whole."""
-        to_see, to_change = BY_TENANT[self.opts.label_lower]
-        needed = to_change if "action" in request.POST and to_change else to_see
+        """An action over ticked rows gets those for which it is allowed: Django asks for its permission as a whole."""
         rows, principal = super().get_queryset(request), principal_of(request)
+        for needed in self._needed(request):
+            rows = self._within(rows, principal, needed)
+        return rows
+
+    def _needed(self, request: HttpRequest) -> Iterator[Permission]:
+        to_see, to_change = BY_TENANT[self.opts.label_lower]
+        actions = request.POST.getlist("action")
+        if not actions or to_change is None:
+            yield to_see
+        yield from (self.action_needs.get(action, to_change) for action in actions if to_change is not None)
+
+    def _within(self, rows: QuerySet[Any], principal: Principal, needed: Permission) -> QuerySet[Any]:
         if not self.tenant_by_slug:
             return within(rows, principal, needed, self.tenant_column)
         if principal.tenant_ids(needed) is None:

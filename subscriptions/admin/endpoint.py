@@ -7,6 +7,7 @@ from django.contrib import admin, messages
 from django.db.models import Max, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
@@ -15,10 +16,13 @@ from django.utils.timesince import timesince
 from audit.audited_admin import AuditedAdmin, actor_of
 from audit.shown_once import Shown, ShowsOnce, once_page, show_once
 from eventcenter.access.admin_scope import TenantScoped
+from eventcenter.access.principal import principal_of
+from eventcenter.access.roles import Permission
 from eventcenter.standardwebhooks import PUBLIC_PREFIX
 from subscriptions.admin.layout import Layout, choices, layout_of
 from subscriptions.admin.managed import is_managed, warn_managed
 from subscriptions.admin.secrets import REVOKE, SecretInline, revoke_view
+from subscriptions.admin.subscription_rows import SubscriptionInline
 from subscriptions.channels.registry import destination_of, is_signed
 from subscriptions.forms import EndpointForm
 from subscriptions.models import Endpoint, EndpointState
@@ -58,8 +62,9 @@ class EndpointAdmin(TenantScoped, ShowsOnce, AuditedAdmin[Endpoint]):
     ordering = ("tenant__slug", "slug")
     autocomplete_fields = ("tenant",)
     readonly_fields = ("channel", "state", "state_reason", "managed_by", "created_at")
-    inlines = (SecretInline,)
-    actions = ("pause_selected", "resume_selected", "rotate_selected")
+    inlines = (SubscriptionInline, SecretInline)
+    actions = ("pause_selected", "resume_selected", "test_selected", "rotate_selected")
+    action_needs = dict.fromkeys(("pause_selected", "resume_selected", "test_selected"), Permission.OPERATE)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
         rows: QuerySet[Endpoint] = super().get_queryset(request)
@@ -94,7 +99,13 @@ class EndpointAdmin(TenantScoped, ShowsOnce, AuditedAdmin[Endpoint]):
         return super().get_form(request, obj, change, **kwargs)
 
     def get_inlines(self, request: HttpRequest, obj: Endpoint | None = None) -> Any:
-        return super().get_inlines(request, obj) if obj is not None and is_signed(obj) else ()
+        if obj is None:
+            return ()
+        found = super().get_inlines(request, obj)
+        return found if is_signed(obj) else [inline for inline in found if inline is not SecretInline]
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return principal_of(request).may_anywhere(Permission.OPERATE)
 
     def _layout(self, request: HttpRequest, obj: Endpoint | None) -> Layout:
         return layout_of(request, obj) or Layout()
@@ -126,13 +137,13 @@ class EndpointAdmin(TenantScoped, ShowsOnce, AuditedAdmin[Endpoint]):
         newest = getattr(endpoint, "newest_secret", None)
         return timesince(newest) if newest else "none: not signed"
 
-    @admin.action(description="Pause: hold their deliveries", permissions=["change"])
+    @admin.action(description="Pause: hold their deliveries", permissions=["operate"])
     def pause_selected(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
         reason = f"Paused by {request.user.get_username()}."
         done = sum(pause(row, actor_of(request), reason) for row in queryset.select_related("tenant"))
         messages.success(request, f"{done} paused. Their deliveries wait; no attempt is spent.")
 
-    @admin.action(description="Resume: enable them again", permissions=["change"])
+    @admin.action(description="Resume: enable them again", permissions=["operate"])
     def resume_selected(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
         before = {row.pk: row.state for row in queryset}
         for row in queryset.select_related("tenant"):
@@ -145,6 +156,15 @@ class EndpointAdmin(TenantScoped, ShowsOnce, AuditedAdmin[Endpoint]):
             if before[row.pk] == EndpointState.DISABLED:
                 gap = f"{reverse('replay-new')}?endpoint={row.pk}&gap=1"
                 messages.info(request, format_html(MISSED, row, gap))
+
+    @admin.action(description="Send a test event (one endpoint)", permissions=["operate"])
+    def test_selected(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> HttpResponse | None:
+        """To the page that shows the request before it is sent, and the answer."""
+        ticked = list(queryset.values_list("pk", flat=True)[:2])
+        if len(ticked) == 1:
+            return redirect("endpoint-test", ticked[0])
+        messages.error(request, "Tick one endpoint to test; its page shows the request and the answer.")
+        return None
 
     @admin.action(
         description="Rotate the signing secret (the old one signs along for 24 hours)", permissions=["change"]

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 
 from audit.audited_admin import AuditedAdmin
 from eventcenter.access.admin_scope import TenantScoped
 from subscriptions.admin.managed import is_managed, warn_managed
+from subscriptions.admin.preview import BUTTON, look_back, preview_of, previewed
+from subscriptions.dry_run import LOOKS_MOST
 from subscriptions.forms import SubscriptionForm
 from subscriptions.models import Ordering, Subscription
 from subscriptions.retry_policy import NAME, NAMED_POLICIES, STANDARD, policy_text
@@ -31,6 +35,7 @@ class SubscriptionAdmin(TenantScoped, AuditedAdmin[Subscription]):
     noun = "subscription"
     audit_values = ("slug", "endpoint", "types", "tags", "filters", "ordering", "retry_policy", "active")
     form = SubscriptionForm
+    change_form_template = "admin/subscriptions/subscription/change_form.html"
     list_display = ("slug", "tenant", "endpoint_slug", "active", "type_list", "tag_list", "rules", "managed_by")
     list_select_related = ("tenant", "endpoint")
     list_filter = ("active", ("tenant", admin.RelatedOnlyFieldListFilter), "managed_by")
@@ -54,6 +59,21 @@ class SubscriptionAdmin(TenantScoped, AuditedAdmin[Subscription]):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Subscription | None = None) -> tuple[str, ...]:
         return (*self.readonly_fields, "tenant") if obj else self.readonly_fields
+
+    def get_form(
+        self, request: HttpRequest, obj: Subscription | None = None, change: bool = False, **kwargs: Any
+    ) -> type[ModelForm[Subscription]]:
+        form = super().get_form(request, obj, change, **kwargs)
+        return previewed(form) if BUTTON in request.POST else form
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        last = look_back(request.POST)
+        about: dict[str, Any] = {"preview_last": last, "preview_most": LOOKS_MOST}
+        if BUTTON in request.POST:
+            about |= {"preview_asked": True, "preview": preview_of(context["adminform"].form, last)}
+        return super().render_change_form(request, context | about, *args, **kwargs)
 
     def audit_chain(self, obj: Subscription) -> str:
         return obj.tenant.slug

@@ -349,7 +349,10 @@ def test_nothing_is_deleted_and_logs_are_not_changed(ops: Client) -> None:
     text = ops.get(url("eventcenter_rejectedevent", "change", rejected.pk)).content.decode()
     assert "base64:/wA=" in text
     kind = EventType.objects.create(name="a.b", version=1, schema={"type": "object"})
-    assert "&quot;object&quot;" in ops.get(url("eventcenter_eventtype", "change", kind.pk)).content.decode()
+    assert (
+        "&quot;type&quot;: &quot;object&quot;"
+        in ops.get(url("eventcenter_eventtype", "change", kind.pk)).content.decode()
+    )
     for model, pk in (
         ("eventcenter_rejectedevent", rejected.pk),
         ("eventcenter_eventtype", kind.pk),
