@@ -19,7 +19,7 @@ def refusing(table: str, condition: str = "true", sqlstate: str = DATA_EXCEPTION
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE SEQUENCE test_refusals MINVALUE 0; CREATE FUNCTION test_refuse() RETURNS trigger LANGUAGE plpgsql"
-            f" AS $$ BEGIN IF {condition} THEN PERFORM nextval('test_refusals');"
+            f" AS $$ BEGIN IF {condition} THEN PERFORM nextval('public.test_refusals');"
             f" RAISE EXCEPTION 'refused by the test' USING ERRCODE = '{sqlstate}'; END IF; RETURN NEW; END $$;"
             f" CREATE TRIGGER test_refuse BEFORE INSERT OR UPDATE ON {table}"
             " FOR EACH ROW EXECUTE FUNCTION test_refuse()"

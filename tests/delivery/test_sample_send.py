@@ -7,7 +7,6 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
@@ -17,6 +16,8 @@ from audit.trail import Actor
 from delivery.models import Attempt, Delivery
 from delivery.outcome import ErrorKind, OutcomeKind
 from delivery.sample_send import CannotSendError, sample_event, sample_types, send_test
+from eventcenter.access.models import Membership
+from eventcenter.access.roles import Role
 from eventcenter.envelope import parse_structured
 from eventcenter.models import Event, EventType
 from eventcenter.registry import schemas
@@ -67,7 +68,7 @@ def test_nothing_is_kept_but_the_audit_entry(endpoint: Endpoint, receiver: Recei
     assert not Event.objects.exists()
     assert not Delivery.objects.exists()
     assert not Attempt.objects.exists()
-    entry = AuditEntry.objects.get()
+    entry = AuditEntry.objects.get(chain="acme")
     assert (entry.chain, entry.action, entry.target) == ("acme", "endpoint.test_sent", f"endpoint:{endpoint.pk}")
     expected = {"type": "plugin.release.withdrawn", "outcome": "throttled", "status": 503, "error_kind": "http_status"}
     assert entry.details == expected
@@ -108,7 +109,7 @@ def test_nothing_goes_out_when_the_signing_secret_cannot_be_read(endpoint: Endpo
     with pytest.raises(CannotSendError, match="unsigned it must not go"):
         send_test(endpoint, ACTOR)
     assert receiver.requests == []
-    assert not AuditEntry.objects.exists()
+    assert not AuditEntry.objects.filter(chain="acme").exists()
 
 
 @pytest.mark.parametrize(
@@ -145,18 +146,18 @@ def test_page_shows_the_answer_and_the_admin_links_to_it(
     text = client.post(page_of(endpoint), {"type": "plugin.release.withdrawn"}).content.decode()
     assert "answered 400 Bad Request" in text
     assert "&lt;b&gt;which plugin?&lt;/b&gt;" in text
-    assert AuditEntry.objects.get().actor == "user:eva"
+    assert AuditEntry.objects.get(chain="acme").actor == "user:eva"
     assert "There is no event type" in client.post(page_of(endpoint), {"type": "a.b"}).content.decode()
 
 
-def test_page_is_for_those_who_may_change_endpoints(endpoint: Endpoint, receiver: Receiver, client: Client) -> None:
+def test_page_is_for_those_who_operate_the_tenant(endpoint: Endpoint, receiver: Receiver, client: Client) -> None:
     assert client.get(page_of(endpoint)).status_code == 302
-    user = UserFactory()
+    user = UserFactory(roles=((endpoint.tenant, Role.VIEWER),))
     client.force_login(user)
     assert client.get(page_of(endpoint)).status_code == 403
     assert client.post(page_of(endpoint)).status_code == 403
     assert receiver.requests == []
-    user.user_permissions.add(Permission.objects.get(codename="change_endpoint"))
+    Membership.objects.create(user=user, tenant=endpoint.tenant, role=Role.OPERATOR)
     assert client.post(page_of(endpoint)).status_code == 200
     assert len(receiver.wait_for(1)) == 1
 
