@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 REQUIREMENTS := requirements.txt requirements-dev.txt
 # Extra arguments: make test ARGS="-k signing -x", make bench ARGS="--events 20000"
 ARGS ?=
+# Each has a PostgreSQL, a Valkey and a Kafka endpoint of its own.
+TEST_PROCESSES ?= 2
 export PORT ?= 8000
 export STACK_DIR ?= .stack
 export PYTHON
@@ -25,8 +27,16 @@ help: ## Show this list
 run: setup ## Start everything on this machine with demo data; Ctrl-C stops it (PORT=8000, STACK_DIR=.stack)
 	@exec $(BIN)/python -m config.stack run --with-parent
 
-test: setup ## Run the whole test suite against real embedded services (ARGS=... goes to pytest)
+# Tests that kill processes and count what came of it have the machine to themselves.
+ALONE := tests/pipeline
+
+test: setup ## Run the whole test suite against real embedded services (ARGS=... goes to pytest, in one process)
+ifeq ($(ARGS),)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --ignore=$(ALONE)
+	@exec $(BIN)/python -m pytest $(ALONE)
+else
 	@exec $(BIN)/python -m pytest $(ARGS)
+endif
 
 test-kafka: setup $(KAFKA_JARS)/complete ## Run the tests marked kafka on Apache Kafka (needs mvn and a JVM >= 17)
 	@STACK_KAFKA=apache STACK_KAFKA_JARS="$(KAFKA_JARS)" exec $(BIN)/python -m pytest -m kafka $(ARGS)
