@@ -147,5 +147,10 @@ def forbidden(needs: tuple[Permission, ...]) -> Problem:
     return Problem(HTTPStatus.FORBIDDEN, "forbidden", f"This takes the permission {words}.")
 
 
+def approval_needed(why: str) -> Problem:
+    """A second person must agree (docs/adr/0019); `why` is a sentence."""
+    return Problem(HTTPStatus.CONFLICT, "approval-needed", f"{why} Ask for it: POST …/approvals.")
+
+
 def done() -> Response:
     return Response(status=HTTPStatus.NO_CONTENT)
