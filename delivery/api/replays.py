@@ -21,7 +21,7 @@ from delivery.models import ApprovalKind, ReplayJob, ReplayState
 from delivery.replays import service
 from delivery.replays.preview import sample
 from eventcenter.access.roles import Permission
-from eventcenter.api.base import Api
+from eventcenter.api.base import Api, approval_needed
 from eventcenter.api.etags import one
 from eventcenter.api.operation import operation
 from eventcenter.api.paging import page
@@ -89,7 +89,7 @@ class ReplayAction(ReplayApi):
             raise Http404
         needs = service.why_approval(job.pk) if action == "start" else ""
         if needs:
-            raise Problem(HTTPStatus.CONFLICT, "approval-needed", f"{needs} Ask for it: POST …/approvals.")
+            raise approval_needed(needs)
         refusal = service.act(job.pk, action, self.principal.actor)
         if refusal:
             raise Problem(HTTPStatus.CONFLICT, "not-possible", refusal)

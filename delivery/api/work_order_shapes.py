@@ -7,15 +7,16 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from delivery.api.oversight import Fields, Strict, Text
 from delivery.models import AlertSeverity, LinkKind, WorkOrder, WorkOrderOrigin, WorkOrderOutcome, WorkOrderState
 from delivery.work_orders.rules import TEXT_LENGTH_MOST, TITLE_LENGTH_MOST
+from eventcenter.api.fields import Slug, Text, Uuid
+from eventcenter.api.shapes import Answer, Body, PageOfIds, listing
 
 LINKS_MOST = 50
 USERNAME_LENGTH_MOST = 150  # django.contrib.auth
 
 
-class LinkAnswer(Fields):
+class LinkAnswer(Answer):
     """`words` and `state` say what it is now; empty when it is past its retention."""
 
     kind = serializers.ChoiceField(choices=LinkKind.choices)
@@ -24,7 +25,7 @@ class LinkAnswer(Fields):
     state = serializers.CharField()
 
 
-class StepAnswer(Fields):
+class StepAnswer(Answer):
     """One point of the timeline. `kind`: the trail's action, or comment."""
 
     at = serializers.DateTimeField()
@@ -34,7 +35,7 @@ class StepAnswer(Fields):
     text = serializers.CharField()
 
 
-class WorkOrderAnswer(Fields):
+class WorkOrderAnswer(Answer):
     """`outcome` is null until it is closed."""
 
     id = serializers.UUIDField()
@@ -76,46 +77,41 @@ class WorkOrderDetailAnswer(WorkOrderAnswer):
         return StepAnswer(self.context["timeline"], many=True).data
 
 
-class WorkOrdersAnswer(Fields):
-    """Newest first. `next`: the `before` of the next page; null at the end."""
-
-    items = WorkOrderAnswer(many=True)
-    next = serializers.UUIDField(allow_null=True)
+WorkOrders = listing(WorkOrderAnswer, "WorkOrders")
 
 
-class WorkOrderQuery(Strict):
+class WorkOrderQuery(PageOfIds):
     state = serializers.ChoiceField(
         choices=[("unfinished", "Not closed"), *WorkOrderState.choices],
         required=False,
         help_text="unfinished: not closed.",
     )
     severity = serializers.ChoiceField(choices=AlertSeverity.choices, required=False)
-    tenant = serializers.CharField(required=False, help_text="Slug.")
-    assignee = serializers.CharField(required=False, help_text="User name.")
-    before = serializers.UUIDField(required=False, help_text="Older than this one.")
+    tenant = Slug(required=False)
+    assignee = Text(required=False, max_length=USERNAME_LENGTH_MOST, help_text="User name.")
 
 
-class LinkBody(Strict):
+class LinkBody(Body):
     kind = serializers.ChoiceField(choices=LinkKind.choices)
-    id = serializers.UUIDField()
+    id = Uuid()
 
 
-class WorkOrderBody(Strict):
-    tenant = Text(required=False, help_text="Slug.")
+class WorkOrderBody(Body):
+    tenant = Slug(required=False)
     title = Text(max_length=TITLE_LENGTH_MOST)
     body = Text(default="", allow_blank=True, max_length=TEXT_LENGTH_MOST)
     severity = serializers.ChoiceField(choices=AlertSeverity.choices, default=AlertSeverity.WARNING.value)
     links = serializers.ListField(child=LinkBody(), default=list, max_length=LINKS_MOST)
 
 
-class CloseBody(Strict):
+class CloseBody(Body):
     outcome = serializers.ChoiceField(choices=WorkOrderOutcome.choices)
     text = Text(default="", allow_blank=True, max_length=TEXT_LENGTH_MOST)
 
 
-class AssignBody(Strict):
+class AssignBody(Body):
     assignee = Text(allow_null=True, max_length=USERNAME_LENGTH_MOST)
 
 
-class CommentBody(Strict):
+class CommentBody(Body):
     text = Text(max_length=TEXT_LENGTH_MOST)

@@ -8,21 +8,10 @@ from uuid import UUID
 
 from django.http import Http404
 from django.urls import reverse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from delivery.api.oversight import (
-    WITH_BODY,
-    OversightApi,
-    forbidden,
-    found_or_404,
-    not_possible,
-    page,
-    read,
-    refusals,
-    wrong,
-)
 from delivery.api.work_order_shapes import (
     AssignBody,
     CloseBody,
@@ -32,7 +21,7 @@ from delivery.api.work_order_shapes import (
     WorkOrderBody,
     WorkOrderDetailAnswer,
     WorkOrderQuery,
-    WorkOrdersAnswer,
+    WorkOrders,
 )
 from delivery.models import LinkKind, WorkOrder, WorkOrderState
 from delivery.work_orders import linking, service
@@ -40,20 +29,22 @@ from delivery.work_orders.rules import Draft, actions_of
 from delivery.work_orders.service import Done
 from delivery.work_orders.timeline import timeline
 from eventcenter.access.roles import Permission
+from eventcenter.api.base import Api, not_possible, wrong
+from eventcenter.api.etags import one
+from eventcenter.api.operation import operation
+from eventcenter.api.paging import page
+from subscriptions.api.subscriptions import read
 
 UNFINISHED = "unfinished"
+EXAMPLE = OpenApiExample(
+    "To be looked into", {"tenant": "acme", "title": "ci-cd took nothing for an hour"}, request_only=True
+)
 
 
-class WorkOrderApi(OversightApi):
-    def order(self, order_id: UUID, permission: Permission = Permission.VIEW) -> WorkOrder:
+class WorkOrderApi(Api):
+    def order(self, order_id: UUID) -> WorkOrder:
         """Raises Http404 or Problem 403."""
-        order = found_or_404(service.visible_to(self.principal), order_id)
-        self.require(permission, order.tenant_id)
-        return order
-
-    def require(self, permission: Permission, tenant_id: int) -> None:
-        if not self.principal.may(permission, tenant_id):
-            raise forbidden(f"This takes the permission “{permission}” in the tenant.")
+        return self.find(service.visible_to(self.principal), pk=order_id)
 
     def told(self, done: Done) -> Response:
         """The whole work order, or the Problem."""
@@ -76,11 +67,9 @@ def shown(order: WorkOrder) -> dict[str, Any]:
 
 
 class WorkOrderList(WorkOrderApi):
-    @extend_schema(
-        operation_id="list_work_orders", parameters=[WorkOrderQuery], responses={200: WorkOrdersAnswer, **refusals(400)}
-    )
+    @operation("list_work_orders", Permission.VIEW, answer=WorkOrders, query=WorkOrderQuery)
     def get(self, request: Request) -> Response:
-        query = read(WorkOrderQuery, request.query_params.dict())
+        query = WorkOrderQuery.of(request.query_params)
         rows = service.visible_to(self.principal)
         if query.get("state") == UNFINISHED:
             rows = rows.exclude(state=WorkOrderState.CLOSED)
@@ -92,16 +81,19 @@ class WorkOrderList(WorkOrderApi):
             "assignee": "assignee__username",
         }
         wanted = {lookup: query[name] for name, lookup in names.items() if name in query}
-        return page(rows.filter(**wanted), query, lambda found: WorkOrderAnswer(found, many=True).data)
+        return page(request, rows.filter(**wanted), query, lambda found: WorkOrderAnswer(found, many=True).data)
 
-    @extend_schema(
-        operation_id="create_work_order",
-        request=WorkOrderBody,
-        responses={201: WorkOrderDetailAnswer, **refusals(*WITH_BODY)},
+    @operation(
+        "create_work_order",
+        Permission.OPERATE,
+        answer=WorkOrderDetailAnswer,
+        status=HTTPStatus.CREATED,
+        body=WorkOrderBody,
+        examples=[EXAMPLE],
     )
     def post(self, request: Request) -> Response:
         """`tenant` may be left out where `links` say whose it is."""
-        given = read(WorkOrderBody, request.data)
+        given = read(WorkOrderBody, request)
         links = tuple((LinkKind(item["kind"]), item["id"]) for item in given["links"])
         draft = Draft(
             tenant_id=self._owner(given.get("tenant"), links),
@@ -125,84 +117,59 @@ class WorkOrderList(WorkOrderApi):
         owner = linking.owner_of(*links[0]) if slug is None else linking.tenant_of(slug)
         if owner is None or not self.principal.may(Permission.VIEW, owner):
             raise wrong({"tenant" if slug is not None else "links": "is not known"})
-        self.require(Permission.OPERATE, owner)
+        self.require(owner)
         return owner
 
 
 class WorkOrderDetail(WorkOrderApi):
-    @extend_schema(operation_id="read_work_order", responses={200: WorkOrderDetailAnswer, **refusals()})
+    @operation("read_work_order", Permission.VIEW, answer=WorkOrderDetailAnswer, tagged=True)
     def get(self, request: Request, order_id: UUID) -> Response:
-        return Response(shown(self.order(order_id)))
+        return one(request, shown(self.order(order_id)))
 
 
-class WorkOrderMove(WorkOrderApi):
-    """`action`: one of the moves, by the URL's pattern."""
-
-    action = ""
-
-    def post(self, request: Request, order_id: UUID) -> Response:
-        self.order(order_id, Permission.OPERATE)
-        return self.told(service.act(order_id, self.action, self.principal.actor))
-
-
-def _move(action: str) -> type[WorkOrderMove]:
+def _move(action: str) -> type[WorkOrderApi]:
     """A view of its own, so that the document has an operation of its own."""
-    view = type(f"WorkOrder{action.capitalize()}", (WorkOrderMove,), {"action": action})
-    documented = {200: WorkOrderDetailAnswer, **refusals(409, 411, 413)}
-    decorate = extend_schema(operation_id=f"{action}_work_order", request=None, responses=documented)
-    post = decorate(lambda self, request, order_id: WorkOrderMove.post(self, request, order_id))
-    view.post = post  # type: ignore[attr-defined]
-    return view
+
+    @operation(f"{action}_work_order", Permission.OPERATE, answer=WorkOrderDetailAnswer, refusals=(409,))
+    def post(self: WorkOrderApi, request: Request, order_id: UUID) -> Response:
+        self.order(order_id)
+        return self.told(service.act(order_id, action, self.principal.actor))
+
+    return type(f"WorkOrder{action.capitalize()}", (WorkOrderApi,), {"post": post})
 
 
 WorkOrderStart, WorkOrderStop, WorkOrderReopen = _move("start"), _move("stop"), _move("reopen")
 
 
 class WorkOrderClose(WorkOrderApi):
-    @extend_schema(
-        operation_id="close_work_order",
-        request=CloseBody,
-        responses={200: WorkOrderDetailAnswer, **refusals(*WITH_BODY, 409)},
-    )
+    @operation("close_work_order", Permission.OPERATE, answer=WorkOrderDetailAnswer, body=CloseBody, refusals=(409,))
     def post(self, request: Request, order_id: UUID) -> Response:
-        self.order(order_id, Permission.OPERATE)
-        given = read(CloseBody, request.data)
+        self.order(order_id)
+        given = read(CloseBody, request)
         return self.told(service.close(order_id, given["outcome"], given["text"], self.principal.actor))
 
 
 class WorkOrderAssign(WorkOrderApi):
-    @extend_schema(
-        operation_id="assign_work_order",
-        request=AssignBody,
-        responses={200: WorkOrderDetailAnswer, **refusals(*WITH_BODY, 409)},
-    )
+    @operation("assign_work_order", Permission.OPERATE, answer=WorkOrderDetailAnswer, body=AssignBody, refusals=(409,))
     def post(self, request: Request, order_id: UUID) -> Response:
         """To a user who may operate in the tenant; null: to nobody."""
-        self.order(order_id, Permission.OPERATE)
-        given = read(AssignBody, request.data)
+        self.order(order_id)
+        given = read(AssignBody, request)
         return self.told(service.assign(order_id, given["assignee"] or "", self.principal.actor))
 
 
 class WorkOrderComments(WorkOrderApi):
-    @extend_schema(
-        operation_id="comment_work_order",
-        request=CommentBody,
-        responses={200: WorkOrderDetailAnswer, **refusals(*WITH_BODY)},
-    )
+    @operation("comment_work_order", Permission.OPERATE, answer=WorkOrderDetailAnswer, body=CommentBody)
     def post(self, request: Request, order_id: UUID) -> Response:
         """It cannot be changed afterwards."""
-        self.order(order_id, Permission.OPERATE)
-        return self.told(service.comment(order_id, read(CommentBody, request.data)["text"], self.principal.actor))
+        self.order(order_id)
+        return self.told(service.comment(order_id, read(CommentBody, request)["text"], self.principal.actor))
 
 
 class WorkOrderLinks(WorkOrderApi):
-    @extend_schema(
-        operation_id="link_work_order",
-        request=LinkBody,
-        responses={200: WorkOrderDetailAnswer, **refusals(*WITH_BODY)},
-    )
+    @operation("link_work_order", Permission.OPERATE, answer=WorkOrderDetailAnswer, body=LinkBody)
     def post(self, request: Request, order_id: UUID) -> Response:
         """To something of the same tenant; twice is once."""
-        self.order(order_id, Permission.OPERATE)
-        given = read(LinkBody, request.data)
+        self.order(order_id)
+        given = read(LinkBody, request)
         return self.told(service.link(order_id, LinkKind(given["kind"]), given["id"], self.principal.actor))

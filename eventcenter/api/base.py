@@ -5,6 +5,7 @@ What a caller may not see answers 404 wherever it is named (address, filter, bod
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
@@ -142,9 +143,28 @@ def unknown(*fields: str) -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, "not-found", "What is named there is not known.", errors)
 
 
+def wrong(problems: Mapping[str, str]) -> Problem:
+    """Field → what it takes."""
+    errors = [FieldError(name, message) for name, message in problems.items()]
+    return Problem(HTTPStatus.BAD_REQUEST, "invalid", "Some fields are wrong; nothing was changed.", errors)
+
+
 def forbidden(needs: tuple[Permission, ...]) -> Problem:
     words = " or ".join(f"“{need.value}”" for need in needs)
-    return Problem(HTTPStatus.FORBIDDEN, "forbidden", f"This takes the permission {words}.")
+    return refused(f"This takes the permission {words}.")
+
+
+def refused(words: str) -> Problem:
+    return Problem(HTTPStatus.FORBIDDEN, "forbidden", words)
+
+
+def not_possible(words: str) -> Problem:
+    return Problem(HTTPStatus.CONFLICT, "not-possible", words)
+
+
+def approval_needed(why: str) -> Problem:
+    """A second person must agree (docs/adr/0019); `why` is a sentence."""
+    return Problem(HTTPStatus.CONFLICT, "approval-needed", f"{why} Ask for it: POST …/approvals.")
 
 
 def done() -> Response:

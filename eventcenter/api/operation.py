@@ -53,9 +53,11 @@ def operation(
     refusals: Sequence[int] = (),
     tagged: bool = False,
     matched: bool = False,
+    repeats: bool = False,
     examples: Sequence[OpenApiExample] = (),
 ) -> Callable[[F], F]:
     """`needs`: one of these permissions lets in. `tagged`: the answer has an ETag. `matched`: the call takes If-Match.
+    `repeats`: done again, it answers 200 with what is there already.
 
     What every operation may answer besides (400, 401 …) is added by eventcenter.api.document.
     """
@@ -65,6 +67,7 @@ def operation(
         parameters.append(_header("ETag", status, "Of this version of the object."))
         parameters += [IF_NONE_MATCH] if not body and not matched else []
     documented: dict[Any, Any] = {status.value: answer or OpenApiResponse(description="Done.")}
+    documented |= {HTTPStatus.OK.value: answer} if repeats else {}
     documented |= {(code, PROBLEM_JSON): problem_response(code) for code in refusals}
 
     def made(view: F) -> F:

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from eventcenter.access.roles import Permission
-from eventcenter.api.base import Api, done
+from eventcenter.api.base import Api, approval_needed, done
 from eventcenter.api.etags import etag_of, one, require_match
 from eventcenter.api.operation import operation
 from eventcenter.api.paging import page
@@ -150,6 +150,9 @@ class EndpointPause(EndpointApi):
 class EndpointResume(EndpointPause):
     @operation("resume_endpoint", Permission.OPERATE, answer=EndpointAnswer, refusals=(409,))
     def post(self, request: Request, pk: int) -> Response:
-        """From paused or disabled back to work."""
-        services.resume(self.endpoint(pk), self.principal.actor)
+        """From paused or disabled back to work. 409 `approval-needed` where the system disabled it: a second person must
+        agree, see `create_approval`."""
+        resumed = services.resume(self.endpoint(pk), self.principal.actor)
+        if not resumed and services.needs_approval(self.endpoint(pk)):
+            raise approval_needed("The system disabled the endpoint, not a hand.")
         return self._now(pk, EndpointState.ENABLED)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.test import Client
 
+from delivery.models import ApprovalKind, WorkOrder
 from delivery.replays import service
 from delivery.replays.criteria import Criteria
 from eventcenter.access.roles import Permission, Role
 from eventcenter.models import ApiKey, EventType
 from subscriptions.models import Tenant
+from tests.delivery.approvals.desk import asked, disabled_by_system, operator
 from tests.delivery.replays.desk import ACTOR
 from tests.factories import (
     ApiKeyFactory,
@@ -50,6 +52,8 @@ def staged() -> Stage:
     delivery = DeliveryFactory(subscription=subscription, dead=True)
     AttemptFactory(delivery=delivery, refused=True)
     replay = service.draft(Criteria(tenant_id=tenant.pk), ACTOR)
+    approval = asked(ApprovalKind.ENDPOINT_RESUME, disabled_by_system(tenant).pk, operator(tenant))
+    order = WorkOrder.objects.create(tenant=tenant, title="Look", opened_by="user:eva")
     known = {
         "endpoints": endpoint.pk,
         "secrets": secret.pk,
@@ -57,6 +61,8 @@ def staged() -> Stage:
         "deliveries": delivery.pk,
         "events": delivery.event_id,
         "replays": replay.pk,
+        "approvals": approval.pk,
+        "work-orders": order.pk,
         "api-keys": ApiKeyFactory(tenant=tenant).key_id,
         "event-types": EventType.objects.order_by("pk").values_list("pk", flat=True)[0],
         "rejected-events": RejectedEventFactory(tenant_slug="acme", value=b"\xff\0{}").pk,

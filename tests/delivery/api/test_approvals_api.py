@@ -11,6 +11,7 @@ from delivery.models import Approval, ApprovalKind, Delivery
 from eventcenter.access.roles import Permission, Role
 from subscriptions.models import Tenant
 from tests.delivery.approvals.desk import approver, asked, disabled_by_system, escalated, operator
+from tests.eventcenter.sender import new_sender
 from tests.factories import ApiKeyFactory, DeliveryFactory, TenantFactory, UserFactory, text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_queues")]
@@ -167,9 +168,11 @@ def test_list_is_filtered_and_goes_on(tenant: Tenant, django_assert_num_queries:
         for _ in range(52)
     ]
     with django_assert_num_queries(4):  # session, user, roles; rows with their tenants
-        first = client.get(f"{URL}?tenant=acme&state=expired&kind=delivery.replay").json()
+        answer = client.get(f"{URL}?tenant=acme&state=expired&kind=delivery.replay")
+    first = answer.json()
     assert [item["id"] for item in first["items"]] == [str(row.pk) for row in reversed(rows[2:])]
-    older = client.get(f"{URL}?before={first['next']}").json()
+    assert answer["Link"] == f'<{first["next"]}>; rel="next"'
+    older = client.get(first["next"]).json()
     assert ([item["id"] for item in older["items"]], older["next"]) == (
         [str(row.pk) for row in reversed(rows[:2])],
         None,
@@ -183,3 +186,31 @@ def test_approvers_by_the_platform_decide_everywhere(tenant: Tenant) -> None:
     approval = asked(ApprovalKind.DELIVERY_REPLAY, of(tenant).pk, operator(tenant))
     assert approver(None).may(Permission.APPROVE, tenant.pk)
     assert post(session(None, Role.APPROVER), f"/{approval.pk}/approve", {"reason": "Yes."}).status_code == 200
+
+
+def test_publish_key_asks_and_sees_only_that(tenant: Tenant) -> None:
+    sender, client = new_sender(tenant.slug), Client()
+    others = asked(ApprovalKind.DELIVERY_REPLAY, of(tenant).pk, operator(tenant))
+    body = json.dumps(body_of(of(tenant))).encode()
+    headers = sender.sign(body)
+    answers = [client.post(URL, body, content_type="application/json", headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 200]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    listed = client.get(URL, headers=sender.sign(b"")).json()["items"]
+    assert [item["id"] for item in listed] == [answers[0].json()["id"]]
+    problem(client.get(f"{URL}/{others.pk}", headers=sender.sign(b"")), 404)
+    yes = json.dumps({"reason": "Yes."}).encode()
+    path = answers[0]["Location"]
+    refused = client.post(f"{path}/approve", yes, content_type="application/json", headers=sender.sign(yes))
+    problem(refused, 403)
+    withdrawn = client.post(f"{path}/withdraw", b"", content_type="application/json", headers=sender.sign(b""))
+    assert withdrawn.json()["state"] == "withdrawn"
+
+
+def test_answer_is_json_whatever_is_accepted_and_has_a_tag(tenant: Tenant) -> None:
+    approval = asked(ApprovalKind.DELIVERY_REPLAY, of(tenant).pk, operator(tenant))
+    client = session(tenant, Role.VIEWER)
+    answers = [client.get(path, headers={"accept": "image/png"}) for path in (URL, f"{URL}/{approval.pk}")]
+    assert {(answer.status_code, answer["Content-Type"]) for answer in answers} == {(200, "application/json")}
+    again = client.get(f"{URL}/{approval.pk}", headers={"if-none-match": answers[1]["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")

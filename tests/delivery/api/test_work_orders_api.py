@@ -11,6 +11,7 @@ from delivery.models import WorkOrder
 from eventcenter.access.roles import Permission, Role
 from subscriptions.models import Tenant
 from tests.delivery.approvals.desk import person
+from tests.eventcenter.sender import new_sender
 from tests.factories import ApiKeyFactory, DeliveryFactory, TenantFactory, UserFactory, text_of
 
 pytestmark = pytest.mark.django_db
@@ -149,9 +150,11 @@ def test_list_is_filtered_and_goes_on(ops: Client, tenant: Tenant, django_assert
         WorkOrder(tenant=tenant, title=f"{number}", opened_by="user:eva") for number in range(52)
     )
     with django_assert_num_queries(4):  # session, user, roles; rows with their tenants and assignees
-        first = ops.get(f"{URL}?state=unfinished&severity=warning&tenant=acme").json()
+        answer = ops.get(f"{URL}?state=unfinished&severity=warning&tenant=acme")
+    first = answer.json()
     assert [item["id"] for item in first["items"]] == [str(row.pk) for row in reversed(rows[2:])]
-    older = ops.get(f"{URL}?before={first['next']}").json()
+    assert answer["Link"] == f'<{first["next"]}>; rel="next"'
+    older = ops.get(first["next"]).json()
     assert ([item["id"] for item in older["items"]], older["next"]) == (
         [str(row.pk) for row in reversed(rows[:2])],
         None,
@@ -160,3 +163,24 @@ def test_list_is_filtered_and_goes_on(ops: Client, tenant: Tenant, django_assert
     assert ops.get(f"{URL}?assignee=tom").json()["items"] == []
     for query in ("state=x", "severity=x", "before=x", "colour=red"):
         assert list(problem(ops.get(f"{URL}?{query}"), 400)) == [query.partition("=")[0]]
+
+
+def test_publish_key_gets_nothing(ops: Client, tenant: Tenant) -> None:
+    sender, client = new_sender(tenant.slug), Client()
+    made = opened(ops)
+    problem(client.get(URL, headers=sender.sign(b"")), 403)
+    problem(client.get(f"{URL}/{made['id']}", headers=sender.sign(b"")), 404)
+    problem(client.post(f"{URL}/{made['id']}/start", b"", "application/json", headers=sender.sign(b"")), 404)
+    body = json.dumps({"tenant": "acme", "title": "x"}).encode()
+    problem(client.post(URL, body, content_type="application/json", headers=sender.sign(body)), 403)
+    assert [(order.title, order.state) for order in WorkOrder.objects.all()] == [("Look", "open")]
+
+
+def test_answer_is_json_whatever_is_accepted_and_has_a_tag(ops: Client) -> None:
+    path = f"{URL}/{opened(ops)['id']}"
+    answers = [ops.get(address, headers={"accept": "image/png"}) for address in (URL, path)]
+    assert {(answer.status_code, answer["Content-Type"]) for answer in answers} == {(200, "application/json")}
+    headers = {"if-none-match": answers[1]["ETag"]}
+    assert ops.get(path, headers=headers).status_code == 304
+    post(ops, f"{path.removeprefix(URL)}/start")
+    assert ops.get(path, headers=headers).json()["state"] == "in_progress"

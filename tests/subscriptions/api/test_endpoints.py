@@ -147,6 +147,19 @@ def test_pause_and_resume(admin: Caller, acme: Tenant) -> None:
     assert admin.post(f"endpoints/{row.pk}/pause").status_code == 409
 
 
+def test_resume_is_refused_when_the_system_disabled_it(admin: Caller, acme: Tenant) -> None:
+    by_system = EndpointFactory(tenant=acme, state=EndpointState.DISABLED, disabled_by_system=True)
+    by_hand = EndpointFactory(tenant=acme, state=EndpointState.DISABLED)
+    refused = admin.post(f"endpoints/{by_system.pk}/resume")
+    assert (refused.status_code, refused["Content-Type"]) == (409, "application/problem+json")
+    assert refused.json()["type"] == "urn:event-center:problem:approval-needed"
+    assert "Ask for it: POST …/approvals." in refused.json()["detail"]
+    by_system.refresh_from_db()
+    assert (by_system.state, by_system.disabled_by_system) == (EndpointState.DISABLED, True)
+    assert not AuditEntry.objects.filter(action="endpoint.resumed").exists()
+    assert admin.post(f"endpoints/{by_hand.pk}/resume").json()["state"] == "enabled"
+
+
 # --- Delete ---
 
 
