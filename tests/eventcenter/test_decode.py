@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -120,7 +120,7 @@ def test_given_id_is_taken_when_it_is_of_the_past_or_hardly_ahead(moment: dateti
         "ffffffff-ffff-7fff-bfff-ffffffffffff",
         "f" * 32,
         "0" * 32,
-        str(uuid4()),
+        "286df1ef-2b32-4a53-83fd-00f877682758",
         "00000000-0000-7000-0000-000000000000",
         "7",
         "not an id",
