@@ -42,13 +42,14 @@ def properties(schema: dict[str, Any], prefix: str = "") -> list[tuple[str, dict
     return found
 
 
-def test_the_shipped_types_are_those_that_the_scenario_names() -> None:
+def test_the_shipped_types_are_these() -> None:
     assert [str(schema) for schema in SHIPPED] == [
         "endpoint.disabled v1",
         "endpoint.failing v1",
         "event.delivery.failed v1",
         "plugin.release.published v1",
         "plugin.release.withdrawn v1",
+        "signing_key.rotation_due v1",
     ]
 
 
