@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import pytest
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.db import connection
+from django.db.models.signals import post_migrate
 from pytest_django import DjangoDbBlocker, Settings
 
 from config.stack.services import Services
@@ -21,6 +24,8 @@ from eventcenter.registry import sync_event_types
 from tests.fakes.receiver import Receiver
 from tests.services_plugin import services as running_services
 
+flag_rows = import_module("eventcenter.migrations.0006_flag_rows")
+
 
 @pytest.fixture(scope="session")
 def services() -> Services:
@@ -31,10 +36,16 @@ def services() -> Services:
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
     """The days of production; and TRUNCATE, by which tests clean up, is let through on the audit trail."""
+    post_migrate.connect(flag_rows_again, sender=apps.get_app_config("eventcenter"))
     with django_db_blocker.unblock():
         maintain()
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE audit_auditentry DISABLE TRIGGER audit_entry_no_truncate")
+
+
+def flag_rows_again(**kwargs: object) -> None:
+    """The rows that a migration made are gone with the TRUNCATE by which a test cleans up, which sends this signal."""
+    flag_rows.make(apps, None)
 
 
 @pytest.fixture

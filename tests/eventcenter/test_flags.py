@@ -15,7 +15,7 @@ from audit.models import AuditEntry
 from eventcenter import flags, migrations
 from eventcenter.flags import AS_SHIPPED, Flag, is_on
 from eventcenter.models import FeatureFlag
-from tests.factories import PASSWORD, SuperuserFactory, TenantFactory
+from tests.factories import SuperuserFactory, TenantFactory
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db
@@ -159,7 +159,7 @@ def test_command_lists_the_tenants_when_asked() -> None:
 
 def admin_client() -> Client:
     client = Client()
-    assert client.login(username=SuperuserFactory().username, password=PASSWORD)
+    client.force_login(SuperuserFactory())
     return client
 
 

@@ -37,6 +37,8 @@ APPS = ("audit", "config", "delivery", "eventcenter", "subscriptions")
 OPEN_COLUMNS = {
     "audit.AuditEntry.previous",
     "audit.AuditEntry.digest",
+    "audit.AuditHead.digest",
+    "audit.AuditHead.signature",
     "delivery.Attempt.response_body",
     "eventcenter.ApiKey.digest",
     "eventcenter.DataKey.wrapped",

@@ -29,6 +29,7 @@ def test_shipped_types_are_known_when_they_were_synced() -> None:
         "event.delivery.failed v1",
         "plugin.release.published v1",
         "plugin.release.withdrawn v1",
+        "signing_key.rotation_due v1",
     ]
     assert registry.schemas.get().knows("plugin.release.published")
 
