@@ -94,7 +94,28 @@ def object_id(route: str) -> str:
     return "1"
 
 
+def pk(route: str) -> object:
+    """Of the REST API's objects; the first that the name holds says whose."""
+    made = delivery()
+    rejected = apps.get_model("eventcenter", "RejectedEvent")._default_manager.first()
+    rooms = {
+        "deliver": made.pk,
+        "attempts": made.pk,
+        "endpoint": made.endpoint_id,
+        "secret": made.endpoint_id,
+        "subscription": made.subscription_id,
+        "event-type": 1,
+        "rejected": rejected.pk if rejected else 1,
+        "event": made.event_id,
+    }
+    return next(key for word, key in rooms.items() if word in route)
+
+
 VALUES: dict[str, Callable[[str], object]] = {
+    "pk": pk,
+    "approval_id": lambda route: delivery().pk,
+    "order_id": lambda route: delivery().pk,
+    "key_id": lambda route: "ak_no_such_key",
     "object_id": object_id,
     "id": object_id,
     "delivery_id": lambda route: delivery().pk,
