@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db import connection
 from django.db.models import Model
 from django.forms import ModelForm
 from django.http import HttpRequest
@@ -55,6 +58,15 @@ class AuditedAdmin(ModelAdmin[M]):
     def _known(self, names: Any) -> list[Any]:
         later = {field.name for field in self.opts.fields if field.has_db_default()}
         return [name for name in names if name not in later]
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> M | None:
+        """Locked while a form of it is judged and saved, in the view's transaction: the whole row is written, and what
+        somebody else changed meanwhile would be set back."""
+        if request.method == "POST" and connection.in_atomic_block:
+            with suppress(ValueError, ValidationError):  # no key at all: Django's own answer follows
+                key = self.model._meta.pk.to_python(object_id)
+                list(self.model._base_manager.order_by().select_for_update().filter(pk=key).values_list("pk"))
+        return super().get_object(request, object_id, from_field)
 
     def save_model(self, request: HttpRequest, obj: M, form: ModelForm[M], change: bool) -> None:
         super().save_model(request, obj, form, change)

@@ -84,3 +84,9 @@ def check_url(url: str) -> str | None:
     if "@" in parts.netloc:
         return "the URL holds a user name or password; use a header instead"
     return None
+
+
+def without_query(url: str) -> str:
+    """A token is most often there."""
+    parts = urlsplit(url)
+    return parts._replace(query="", fragment="").geturl() if parts.query or parts.fragment else url

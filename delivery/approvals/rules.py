@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from delivery.models import ApprovalState
@@ -51,13 +52,13 @@ def expiry(now: datetime, hours: int) -> datetime:
     return now + timedelta(hours=hours)
 
 
-def refusal_of_decider(*, is_person: bool, may_approve: bool, decider: int | None, requester: int | None) -> str:
-    """Why that caller cannot decide; "" when they can. `decider`, `requester`: the persons behind, None: not known."""
+def refusal_of_decider(*, is_person: bool, may_approve: bool, decider: int | None, requesters: Collection[int]) -> str:
+    """Why that caller cannot decide; "" when they can. `requesters`: all the persons behind who asked, as far as known."""
     if not is_person:
         return "A key cannot decide: an approval is a person's, signed in."
     if not may_approve:
         return "Deciding takes the role approver in that tenant."
-    if requester is not None and requester == decider:
+    if decider in requesters:
         return "Who asked cannot decide, also not for a key of theirs: a second person must."
     return ""
 

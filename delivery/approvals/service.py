@@ -15,7 +15,7 @@ from django.utils import timezone
 from audit.trail import PLATFORM_CHAIN, Actor, record
 from delivery.approvals import rules
 from delivery.approvals.actions import ACTIONS, Plan, Refusal
-from delivery.approvals.people import person_behind
+from delivery.approvals.people import people_behind, person_behind
 from delivery.models import Approval, ApprovalKind, ApprovalQuerySet, ApprovalState
 from eventcenter.access.principal import Principal
 from eventcenter.access.roles import Permission
@@ -213,11 +213,14 @@ def approval_of(approval_id: UUID) -> Approval:
 
 def refusal_of_decider(approval: Approval, decider: Principal) -> str:
     """Why it is not theirs to decide; "" when it is."""
+    asked_by = people_behind(approval.requested_by)
+    if approval.requested_by_user_id is not None:
+        asked_by.add(approval.requested_by_user_id)
     return rules.refusal_of_decider(
         is_person=decider.is_person,
         may_approve=decider.may(Permission.APPROVE, approval.tenant_id),
         decider=decider.user_id,
-        requester=approval.requested_by_user_id,
+        requesters=asked_by,
     )
 
 

@@ -13,9 +13,10 @@ COUNT_CUT = "Counting was cut short: there are at least so many."
 
 
 def limit_of(job: ReplayJob) -> int:
-    """How many it may take without an approval: its tenant's number, or the platform's."""
+    """How many it may take without an approval: the platform's number, or its tenant's where that is lower. Nobody
+    raises it by one hand."""
     own = job.tenant.approval_replay_count if job.tenant else None
-    return int(settings.APPROVAL_REPLAY_COUNT if own is None else own)
+    return int(settings.APPROVAL_REPLAY_COUNT if own is None else min(own, settings.APPROVAL_REPLAY_COUNT))
 
 
 def why(job: ReplayJob) -> str:

@@ -105,8 +105,11 @@ def _look(job: ReplayJob, most: int) -> Look:
 
 
 def _left(job: ReplayJob) -> int:
-    """How many it may still take: without an approval no more than need none, though more have come to fit since."""
-    return STEP_MOST if job.approved else max(gate.limit_of(job) - job.queued, 0)
+    """How many it may still take, though more have come to fit since it was counted: of an approved one what the second
+    person saw (its count, unless that was cut short), of another what needs no approval."""
+    if not job.approved:
+        return max(gate.limit_of(job) - job.queued, 0)
+    return STEP_MOST if job.note == gate.COUNT_CUT else max(job.total - job.queued, 0)
 
 
 def _used_up(job: ReplayJob) -> Look:

@@ -44,7 +44,9 @@ class Membership(models.Model):
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def usable(self, now: datetime) -> ApiKeyQuerySet:
-        return self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=now), revoked_at=None)
+        """Not expired, not revoked, and not of somebody whose account was closed."""
+        lasting = self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=now), revoked_at=None)
+        return lasting.filter(models.Q(created_by=None) | models.Q(created_by__is_active=True))
 
 
 class ApiKey(models.Model):

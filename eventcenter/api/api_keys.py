@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from http import HTTPStatus
 
 from django.db.models import QuerySet
@@ -90,7 +91,7 @@ class ApiKeyList(ApiKeyApi):
         examples=[EXAMPLE],
     )
     def post(self, request: Request) -> Response:
-        """A key gets no scope that its maker has not."""
+        """A key gets no scope that its maker has not; one that a key makes ends with that key at the latest."""
         data = ApiKeyBody(data=request.data)
         data.is_valid(raise_exception=True)
         given = data.validated_data
@@ -104,7 +105,7 @@ class ApiKeyList(ApiKeyApi):
                 given["name"],
                 given["scopes"],
                 self.principal.actor,
-                given["expires_at"],
+                self._end(given["expires_at"]),
                 created_by_id=self.principal.user_id,
             )
         except ApiKeyError as error:
@@ -114,6 +115,12 @@ class ApiKeyList(ApiKeyApi):
         body = NewApiKeyAnswer({"key": made.key, "text": made.text}).data
         headers = {"Location": reverse("api-key", args=[made.key.key_id]), "Cache-Control": "no-store"}
         return Response(body, status=HTTPStatus.CREATED, headers=headers)
+
+    def _end(self, wanted: datetime | None) -> datetime | None:
+        own = ApiKey.objects.filter(key_id=self.principal.name.removeprefix("key:")).first()
+        if own is None or own.expires_at is None:
+            return wanted
+        return min(wanted, own.expires_at) if wanted else own.expires_at
 
 
 class ApiKeyDetail(ApiKeyApi):

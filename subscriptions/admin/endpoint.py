@@ -58,7 +58,7 @@ class EndpointAdmin(TenantScoped, ShowsOnce, AuditedAdmin[Endpoint]):
     list_display = ("slug", "tenant", "destination", "state", "secret_age", "managed_by")
     list_select_related = ("tenant",)
     list_filter = ("state", "channel", ("tenant", admin.RelatedOnlyFieldListFilter), "managed_by")
-    search_fields = ("slug", "name", "url", "tenant__slug")
+    search_fields = ("slug", "name", "tenant__slug")
     ordering = ("tenant__slug", "slug")
     autocomplete_fields = ("tenant",)
     readonly_fields = ("channel", "state", "state_reason", "managed_by", "created_at")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -24,7 +23,7 @@ from subscriptions.models import (
 )
 from subscriptions.routing import open_credentials, open_headers
 from subscriptions.templating import TEMPLATES
-from subscriptions.webhook_rules import MAX_HEADERS, MAX_URL_CHARS
+from subscriptions.webhook_rules import MAX_HEADERS, MAX_URL_CHARS, without_query
 
 SETTINGS_WORDS = "By their names; secret ones are kept sealed and never shown. In a change, null takes one away."
 
@@ -143,12 +142,6 @@ class EndpointAnswer(Answer):
 
     def get_warnings(self, row: Endpoint) -> list[str]:
         return warnings_of(row.managed_by)
-
-
-def without_query(url: str) -> str:
-    """A token is most often there."""
-    parts = urlsplit(url)
-    return parts._replace(query="", fragment="").geturl() if parts.query or parts.fragment else url
 
 
 class NewEndpointAnswer(Answer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from subscriptions.channels import amqp, console, kafka, pagerduty, webhook
 from subscriptions.channels.base import ChannelSpec
 from subscriptions.models import Channel, Endpoint
+from subscriptions.webhook_rules import without_query
 
 SPECS: dict[Channel, ChannelSpec] = {
     Channel.WEBHOOK: webhook.SPEC,
@@ -21,10 +22,10 @@ def spec_of(channel: str) -> ChannelSpec | None:
 
 
 def destination_of(endpoint: Endpoint) -> str:
-    """Where its deliveries go, in words for people; holds no secret but what the URL itself may be."""
+    """Where its deliveries go, in words for people who may see it; of a URL without its query, where a token may be."""
     spec = spec_of(endpoint.channel)
     if spec is None or spec.takes_url:
-        return endpoint.url
+        return without_query(endpoint.url)
     return spec.destination(endpoint.config)
 
 

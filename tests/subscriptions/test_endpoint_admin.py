@@ -306,3 +306,13 @@ def test_rate_limit_of_a_tenant_is_kept_and_audited(ops: Client, acme: Tenant) -
     acme.refresh_from_db()
     assert acme.rate_limit == 50.0
     assert AuditEntry.objects.get().details["rate_limit"] == [None, 50.0]
+
+
+def test_row_is_locked_before_its_form_is_judged(client: Client, django_assert_max_num_queries: Any) -> None:
+    """Else what the system decided meanwhile would be set back by what the form read before."""
+    client.force_login(SuperuserFactory())
+    url = reverse("admin:subscriptions_endpoint_change", args=[EndpointFactory().pk])
+    with django_assert_max_num_queries(200) as asked:
+        client.post(url, {"slug": "-"})
+    of_row = [query["sql"] for query in asked.captured_queries if 'FROM "subscriptions_endpoint"' in query["sql"]]
+    assert "FOR UPDATE" in of_row[0]

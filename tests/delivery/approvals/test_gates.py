@@ -83,9 +83,11 @@ def test_replay_above_the_count_does_not_start(few: None, count: int, starts: bo
     assert actions() == (["replay.started"] if starts else [])
 
 
-@pytest.mark.parametrize(("own", "starts"), [(None, False), (3, True), (1, False)])
-def test_tenants_own_count_goes_before_the_platforms(few: None, own: int | None, starts: bool) -> None:
-    job = draft(3)
+@pytest.mark.parametrize(
+    ("count", "own", "starts"), [(2, None, True), (2, 1, False), (2, 5, True), (3, None, False), (3, 5, False)]
+)
+def test_a_tenants_own_count_only_lowers_the_platforms(few: None, count: int, own: int | None, starts: bool) -> None:
+    job = draft(count)
     Tenant.objects.update(approval_replay_count=own)
     assert (service.start(job.pk, ACTOR) == "") is starts
 

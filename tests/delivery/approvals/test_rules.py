@@ -56,7 +56,10 @@ def test_endpoint_needs_a_second_person_when_the_system_disabled_it(
 def test_decider_is_a_second_person_with_the_role(
     is_person: bool, may_approve: bool, decider: int, requester: int | None, words: str
 ) -> None:
-    told = rules.refusal_of_decider(is_person=is_person, may_approve=may_approve, decider=decider, requester=requester)
+    requesters = set() if requester is None else {requester}
+    told = rules.refusal_of_decider(
+        is_person=is_person, may_approve=may_approve, decider=decider, requesters=requesters
+    )
     assert words in told
     assert bool(told) is bool(words)
 

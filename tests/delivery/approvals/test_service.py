@@ -18,7 +18,7 @@ from delivery.replays import service as replays
 from delivery.states import DeliveryStatus
 from eventcenter.access.principal import Principal
 from eventcenter.access.roles import Permission, Role
-from eventcenter.publish_keys import create_publish_key
+from eventcenter.publish_keys import create_publish_key, rotate_publish_key
 from subscriptions.models import Endpoint, EndpointState, Ordering
 from subscriptions.services import resume
 from tests.delivery.approvals.desk import (
@@ -212,6 +212,22 @@ def test_maker_of_a_publish_key_is_known_from_the_trail() -> None:
     approval = asked(REPLAY, delivery.pk, caller)
     assert approval.requested_by_user_id == maker.user_id
     assert service.approve(approval.pk, maker, WHY).forbidden
+
+
+def test_who_rotated_a_publish_key_cannot_decide_what_it_asked_for() -> None:
+    """They have seen its secret, whoever made it."""
+    delivery = escalated()
+    maker, rotator = operator(delivery.tenant), person(delivery.tenant, Role.TENANT_ADMIN, Role.APPROVER)
+    key, _ = create_publish_key(delivery.tenant_id, "CI", maker.actor)
+    grants = {delivery.tenant_id: frozenset({Permission.REPLAY})}
+    approval = asked(REPLAY, delivery.pk, Principal(f"key:{key.key_id}", by_tenant=grants, is_person=False))
+    rotate_publish_key(key, rotator.actor)
+
+    decided = service.approve(approval.pk, rotator, "Fine by me.")
+
+    assert decided.forbidden
+    assert state_of(approval)[0] == ApprovalState.REQUESTED
+    assert service.approve(approval.pk, approver(delivery.tenant), "Seen it.")
 
 
 def test_key_cannot_decide_even_with_the_permission() -> None:

@@ -78,3 +78,12 @@ def test_wrong_field_is_named_and_nothing_is_kept(field: str, given: dict[str, o
     assert caught.value.field == field
     assert "takes" in str(caught.value)
     assert not ApiKey.objects.exists()
+
+
+def test_key_is_not_found_when_its_makers_account_is_closed() -> None:
+    maker = UserFactory()
+    made = create_api_key(TenantFactory().pk, "Dashboard", ["view"], Actor.of_user(maker))
+    assert find(made.text, timezone.now()) == made.key
+    maker.is_active = False
+    maker.save()
+    assert find(made.text, timezone.now()) is None

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from audit.models import AuditEntry
@@ -10,7 +11,7 @@ from eventcenter.access.roles import KEY_SCOPES, Role
 from eventcenter.models import ApiKey
 from subscriptions.models import Tenant
 from tests.api_caller import Caller, fields, signed_in, with_key
-from tests.factories import ApiKeyFactory, TenantFactory
+from tests.factories import ApiKeyFactory, TenantFactory, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -42,6 +43,17 @@ def test_key_is_made_shown_once_used_and_revoked(eva: Caller, acme: Tenant) -> N
     assert [item["id"] for item in eva.get("api-keys?revoked=false").json()["items"]] == []
     actions = set(AuditEntry.objects.values_list("action", flat=True))
     assert actions == {"api_key.created", "api_key.revoked"}
+
+
+@pytest.mark.parametrize("asked_for", [None, 90])
+def test_key_that_a_key_makes_ends_with_it_at_the_latest(acme: Tenant, asked_for: int | None) -> None:
+    ends = timezone.now() + timedelta(days=1)
+    key = ApiKeyFactory(tenant=acme, expires_at=ends)
+    program = Caller(Client(), {"authorization": f"Bearer {text_of(key)}"})
+    wanted = (timezone.now() + timedelta(days=asked_for)).isoformat() if asked_for else None
+    made = program.post("api-keys", {"name": "CI", "scopes": ["view"], "expires_at": wanted})
+    assert made.status_code == 201
+    assert ApiKey.objects.get(key_id=made.json()["key"]["id"]).expires_at == ends
 
 
 @pytest.mark.parametrize(
