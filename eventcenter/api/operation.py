@@ -66,9 +66,7 @@ def operation(
     if tagged:
         parameters.append(_header("ETag", status, "Of this version of the object."))
         parameters += [IF_NONE_MATCH] if not body and not matched else []
-    documented: dict[Any, Any] = {status.value: answer or OpenApiResponse(description="Done.")}
-    documented |= {HTTPStatus.OK.value: answer} if repeats else {}
-    documented |= {(code, PROBLEM_JSON): problem_response(code) for code in refusals}
+    documented = _answers(answer, [status, HTTPStatus.OK] if repeats else [status], refusals)
 
     def made(view: F) -> F:
         view.needs = needs  # type: ignore[attr-defined]
@@ -84,6 +82,11 @@ def operation(
         )(view)
 
     return made
+
+
+def _answers(answer: Any, statuses: Sequence[HTTPStatus], refusals: Sequence[int]) -> dict[Any, Any]:
+    found: dict[Any, Any] = {status.value: answer or OpenApiResponse(description="Done.") for status in statuses}
+    return found | {(code, PROBLEM_JSON): problem_response(code) for code in refusals}
 
 
 def _described(view: Callable[..., Any], needs: Sequence[Permission]) -> str:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -25,7 +25,6 @@ from tests.factories import (
 
 pytestmark = pytest.mark.django_db
 URL = "/console/deliveries"
-NOW = datetime.now(tz=UTC)
 LIVE = {"HX-Request": "true", "HX-Target": "live"}
 PAGE_QUERIES = 9  # session, user, roles; due keys; count, rows; the choices: tenants, endpoints, subscriptions
 POLL_QUERIES = 5  # session, user, roles; count, rows
@@ -41,7 +40,8 @@ def ops(client: Client) -> Client:
 def made(n: int, **values: Any) -> list[Delivery]:
     """`n` deliveries, newest first."""
     subscription = values.pop("subscription", None) or SubscriptionFactory()
-    ages = [NOW - timedelta(seconds=10 * place + 5) for place in range(n)]
+    now = timezone.now()
+    ages = [now - timedelta(seconds=10 * place + 5) for place in range(n)]
     return [DeliveryFactory(subscription=subscription, accepted_at=at, **values) for at in ages]
 
 
@@ -68,7 +68,7 @@ def test_newest_come_first_with_what_a_row_shows(ops: Client) -> None:
         assert words in text
     assert 'class="dot retrying"></span>Retrying' in text
     assert ">503<" in text
-    assert re.search(r'<time datetime="[^"]+Z" title="[^"]+ UTC">[^<]+ ago</time>', text)
+    assert re.search(r'<time datetime="[^"]+Z" title="[^"]+ UTC">\d+ s ago</time>', text)
 
 
 def test_row_says_why_it_is_held_and_until_when(ops: Client) -> None:
