@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 
 from audit.trail import PLATFORM_CHAIN, Actor, record
-from delivery.models import Alert, AlertSeverity
+from delivery.models import Alert, AlertSeverity, AlertState
 from subscriptions.models import Tenant
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def raise_alert(
     try:
         with transaction.atomic():
             about = {"kind": kind, "tenant_id": tenant_id, "endpoint_id": endpoint_id}
-            alert = Alert.objects.create(dedup_key=dedup_key, raised_at=now, last_at=now, **about, **says)
+            alert = Alert.objects.create(dedup_key=dedup_key, raised_at=now, fired_at=now, last_at=now, **about, **says)
             _record(alert, "alert.raised")
     except IntegrityError:  # somebody else opened it in this moment
         _update(dedup_key, now, says)
@@ -51,7 +51,7 @@ def resolve(dedup_key: str, now: datetime) -> bool:
         alert = Alert.objects.select_for_update().filter(dedup_key=dedup_key, resolved_at=None).first()
         if alert is None:
             return False
-        Alert.objects.filter(pk=alert.pk).update(resolved_at=now)
+        Alert.objects.filter(pk=alert.pk).update(state=AlertState.RESOLVED, resolved_at=now)
         _record(alert, "alert.resolved")
     logger.info("alert.resolved", extra={"dedup_key": dedup_key})
     return True

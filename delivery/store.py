@@ -143,20 +143,23 @@ WITH result AS (
     ON CONFLICT DO NOTHING
 ), counted AS (
     INSERT INTO delivery_deliverycounter AS c (minute, endpoint_id, shard, tenant_id, attempts, first_attempts,
-        first_delivered, delivered, failed, retried, dead, deferred, latency_buckets, latency_ms_sum)
+        first_delivered, delivered, failed, retried, dead, deferred, signature_refused, latency_buckets, latency_ms_sum)
     SELECT date_trunc('minute', now()), m.endpoint_id, %s, m.tenant_id, count(*) FILTER (WHERE r.spends),
         count(*) FILTER (WHERE r.spends AND m.attempts = 1),
         count(*) FILTER (WHERE r.status = 'delivered' AND m.attempts = 1),
         count(*) FILTER (WHERE r.status = 'delivered'),
         count(*) FILTER (WHERE r.spends AND r.status <> 'delivered'), count(*) FILTER (WHERE r.spends AND m.attempts > 1),
         count(*) FILTER (WHERE r.status = 'dead'), count(*) FILTER (WHERE NOT r.spends),
+        count(*) FILTER (WHERE r.status_code IN (401, 403)),
         delivery_histogram(array_agg(r.latency_ms), {_BOUNDS}), coalesce(sum(r.latency_ms), 0)
     FROM result r JOIN moved m ON m.id = r.delivery_id GROUP BY m.endpoint_id, m.tenant_id ORDER BY m.endpoint_id
     ON CONFLICT (minute, endpoint_id, shard) DO UPDATE SET attempts = c.attempts + excluded.attempts,
         first_attempts = c.first_attempts + excluded.first_attempts,
         first_delivered = c.first_delivered + excluded.first_delivered, delivered = c.delivered + excluded.delivered,
         failed = c.failed + excluded.failed, retried = c.retried + excluded.retried, dead = c.dead + excluded.dead,
-        deferred = c.deferred + excluded.deferred, latency_ms_sum = c.latency_ms_sum + excluded.latency_ms_sum,
+        deferred = c.deferred + excluded.deferred,
+        signature_refused = c.signature_refused + excluded.signature_refused,
+        latency_ms_sum = c.latency_ms_sum + excluded.latency_ms_sum,
         latency_buckets = delivery_add(c.latency_buckets, excluded.latency_buckets)
 ), finished AS (
     DELETE FROM delivery_dispatch x USING unnest(%b::bigint[], %b::integer[]) AS t (id, token)

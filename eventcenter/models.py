@@ -26,6 +26,7 @@ __all__ = [
     "Membership",
     "OutboxMessage",
     "PublishKey",
+    "PublishRefusalCounter",
     "RejectReason",
     "RejectedEvent",
 ]
@@ -285,6 +286,23 @@ class IngestCounter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.minute:%Y-%m-%d %H:%M} {self.ingested}"
+
+
+class PublishRefusalCounter(models.Model):
+    """How often one process refused a publish because of its proof, in one minute: a wrong signature, a clock that is off …
+
+    `tenant_id` is the named key's; 0: the key is unknown.
+    """
+
+    pk = models.CompositePrimaryKey("minute", "tenant_id", "reason", "shard")
+    minute = models.DateTimeField()
+    tenant_id = models.BigIntegerField()
+    reason = models.TextField()
+    shard = models.SmallIntegerField()
+    count = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M} {self.reason} {self.count}"
 
 
 class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):

@@ -1,7 +1,18 @@
-"""The tables of this app: what is sent and what governs it, approvals, work orders."""
+"""The tables of this app: what is sent and what governs it, counts, alerting, approvals, work orders."""
 
 from __future__ import annotations
 
+from delivery.models.alerting import (
+    Alert,
+    AlertContact,
+    AlertRule,
+    AlertSeverity,
+    AlertState,
+    ContactChannel,
+    Incident,
+    Page,
+    PageAction,
+)
 from delivery.models.approval import (
     Approval,
     ApprovalKind,
@@ -10,14 +21,12 @@ from delivery.models.approval import (
     Escalation,
     EscalationCause,
 )
+from delivery.models.counters import DeliveryCounter, DeliveryHour, DuplicateCause, DuplicateSend
 from delivery.models.delivery import (
-    Alert,
-    AlertSeverity,
     Attempt,
     Breaker,
     BreakerState,
     Delivery,
-    DeliveryCounter,
     DeliveryQuerySet,
     Dispatch,
     DispatchLane,
@@ -39,7 +48,10 @@ from delivery.models.work_order import (
 
 __all__ = [
     "Alert",
+    "AlertContact",
+    "AlertRule",
     "AlertSeverity",
+    "AlertState",
     "Approval",
     "ApprovalKind",
     "ApprovalQuerySet",
@@ -47,16 +59,23 @@ __all__ = [
     "Attempt",
     "Breaker",
     "BreakerState",
+    "ContactChannel",
     "Delivery",
     "DeliveryCounter",
+    "DeliveryHour",
     "DeliveryQuerySet",
     "Dispatch",
     "DispatchLane",
+    "DuplicateCause",
+    "DuplicateSend",
     "Escalation",
     "EscalationCause",
     "FeedItem",
+    "Incident",
     "LinkKind",
     "OrderedDelivery",
+    "Page",
+    "PageAction",
     "ReplayJob",
     "ReplayState",
     "WorkOrder",

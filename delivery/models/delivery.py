@@ -1,4 +1,4 @@
-"""Deliveries, their attempts, the dispatches that workers claim, and the minute counters that pages and alerts read."""
+"""Deliveries, their attempts, and the dispatches that workers claim."""
 
 from __future__ import annotations
 
@@ -154,33 +154,6 @@ class Dispatch(models.Model):
         return f"dispatch {self.pk} token {self.token}"
 
 
-class DeliveryCounter(models.Model):
-    """What one worker process did for one endpoint in one minute; sums over `shard` are what pages and alerts read.
-
-    Latency is from the event's acceptance to the 2xx answer of a first-round delivery, in buckets that do not
-    overlap (each delivery is in exactly one; the bounds are in delivery.counters).
-    """
-
-    pk = models.CompositePrimaryKey("minute", "endpoint_id", "shard")
-    minute = models.DateTimeField()
-    endpoint_id = models.BigIntegerField()
-    shard = models.SmallIntegerField()
-    tenant_id = models.BigIntegerField()
-    attempts = models.BigIntegerField(default=0)
-    first_attempts = models.BigIntegerField(default=0)
-    first_delivered = models.BigIntegerField(default=0)
-    delivered = models.BigIntegerField(default=0)
-    failed = models.BigIntegerField(default=0)
-    retried = models.BigIntegerField(default=0)
-    dead = models.BigIntegerField(default=0)
-    deferred = models.BigIntegerField(default=0)
-    latency_buckets = ArrayField(models.BigIntegerField(), default=list)
-    latency_ms_sum = models.FloatField(default=0)
-
-    def __str__(self) -> str:
-        return f"{self.minute:%Y-%m-%d %H:%M} endpoint {self.endpoint_id}"
-
-
 class BreakerState(models.TextChoices):
     """Whether an endpoint is called at all."""
 
@@ -313,39 +286,3 @@ class FeedItem(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.subject}"
-
-
-class AlertSeverity(models.TextChoices):
-    INFO = "info", "Info"
-    WARNING = "warning", "Warning"
-    CRITICAL = "critical", "Critical"
-
-
-class Alert(models.Model):
-    """Something that a person should look at; open until `resolved_at`. One open alert a `dedup_key`."""
-
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    kind = models.TextField(help_text="endpoint.failing, endpoint.disabled …")
-    dedup_key = models.TextField()
-    severity = models.TextField(choices=AlertSeverity.choices, default=AlertSeverity.WARNING)
-    tenant_id = models.BigIntegerField(null=True, blank=True)
-    endpoint_id = models.BigIntegerField(null=True, blank=True)
-    summary = models.TextField()
-    details = models.JSONField(default=dict, blank=True)
-    raised_at = models.DateTimeField(db_default=Now())
-    last_at = models.DateTimeField(db_default=Now())
-    resolved_at = models.DateTimeField(null=True, blank=True)
-    noticed_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the sweep looked whether a work order is to be opened."
-    )
-
-    class Meta:
-        ordering: ClassVar = ["-id"]
-        constraints: ClassVar = [
-            models.UniqueConstraint(
-                fields=["dedup_key"], condition=models.Q(resolved_at=None), name="alert_open_once_a_key"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.summary}"

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
-from delivery.models.delivery import AlertSeverity
+from delivery.models.alerting import AlertSeverity
 from eventcenter.ids import new_id
 
 

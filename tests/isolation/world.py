@@ -17,13 +17,19 @@ from django.utils import timezone
 from audit.trail import Actor, record
 from delivery.models import (
     Alert,
+    AlertContact,
+    AlertRule,
     Approval,
     Breaker,
     Delivery,
     DeliveryCounter,
+    DeliveryHour,
+    DuplicateSend,
     Escalation,
     FeedItem,
+    Incident,
     OrderedDelivery,
+    Page,
     WorkOrder,
     WorkOrderComment,
     WorkOrderLink,
@@ -32,7 +38,7 @@ from delivery.replays.criteria import Criteria
 from delivery.replays.service import draft
 from eventcenter.access.models import Membership
 from eventcenter.access.roles import Role
-from eventcenter.models import AdapterCount, Event, FeatureFlag, OutboxMessage
+from eventcenter.models import AdapterCount, Event, FeatureFlag, OutboxMessage, PublishRefusalCounter
 from subscriptions.models import AppliedSpec, Endpoint, Subscription, Tenant
 from tests.factories import (
     AdapterFactory,
@@ -119,8 +125,13 @@ def _operations(tenant: Tenant, endpoint: Endpoint, actor: Actor, mark: str) -> 
     yield Breaker.objects.create(
         endpoint_id=endpoint.pk, tenant_id=tenant.pk, state="open", reason=f"{mark} why", failing_since=now
     )
+    incident = Incident.objects.create(
+        tenant_id=tenant.pk, cause=f"{mark}-cause", severity="warning", summary=f"{mark} is failing"
+    )
+    yield incident
     yield Alert.objects.create(
         kind="endpoint.failing",
+        incident=incident,
         dedup_key=f"{mark}-key",
         tenant_id=tenant.pk,
         endpoint_id=endpoint.pk,
@@ -133,8 +144,40 @@ def _operations(tenant: Tenant, endpoint: Endpoint, actor: Actor, mark: str) -> 
         tenant_id=tenant.pk,
         delivered=7_777_777,
     )
+    yield from _alerting(tenant, endpoint, incident, mark)
     yield from _oversight(tenant, endpoint, mark)
     yield record(tenant.slug, actor, "endpoint.paused", f"endpoint:{endpoint.pk}", {"reason": f"{mark} reason"})
+
+
+def _alerting(tenant: Tenant, endpoint: Endpoint, incident: Incident, mark: str) -> Iterator[Model]:
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    counted = {"endpoint_id": endpoint.pk, "tenant_id": tenant.pk}
+    yield DeliveryHour.objects.create(hour=hour, delivered=7_777_777, **counted)
+    yield DuplicateSend.objects.create(
+        delivery_id=Delivery.objects.filter(tenant=tenant).earliest("pk").pk, cause="late", **counted
+    )
+    yield PublishRefusalCounter.objects.create(
+        minute=hour, tenant_id=tenant.pk, reason="mismatch", shard=1, count=7_777_777
+    )
+    yield AlertRule.objects.create(
+        kind="failure_rate",
+        tenant=tenant,
+        threshold=0.07,
+        clear_below=0.07,
+        window_s=300,
+        mute_reason=f"{mark} is being moved",
+    )
+    contact = AlertContact.objects.create(
+        tenant=tenant, name=f"{mark} on call", channel="email", address=f"{mark}-on-call@example.com"
+    )
+    yield contact
+    yield Page.objects.create(
+        tenant_id=tenant.pk,
+        incident=incident,
+        contact=contact,
+        action="trigger",
+        body={"summary": f"{mark} is failing"},
+    )
 
 
 def _oversight(tenant: Tenant, endpoint: Endpoint, mark: str) -> Iterator[Model]:

@@ -71,7 +71,7 @@ def test_death_is_escalated_when_its_endpoint_has_an_open_alert(key: object) -> 
 
 def test_death_is_not_escalated_when_the_alert_is_resolved_or_anothers() -> None:
     delivery = DeliveryFactory(dead=True)
-    alert(failing_key(delivery.endpoint_id), resolved_at=timezone.now())
+    alert(failing_key(delivery.endpoint_id), state="resolved", resolved_at=timezone.now())
     alert(failing_key(delivery.endpoint_id + 1))
     alert(f"secret.due:{delivery.endpoint_id}")
     assert note(delivery) == []

@@ -68,7 +68,7 @@ def test_endpoint_that_the_system_disabled_has_a_work_order_once() -> None:
     by_rule.notice(timezone.now())
     assert WorkOrder.objects.count() == 1, "of the same alert nobody is told twice"
     assert resume(endpoint, ACTOR, approved=True)
-    Alert.objects.update(resolved_at=timezone.now())
+    Alert.objects.update(state="resolved", resolved_at=timezone.now())
     assert disable_gone(endpoint.pk, uuid4())
     by_rule.notice(timezone.now())
     assert WorkOrder.objects.count() == 2

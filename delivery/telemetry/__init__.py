@@ -1,0 +1,1 @@
+"""What is counted and gauged, and the ways out of it: Prometheus, DogStatsD."""
