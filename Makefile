@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-kafka bench chaos lint reset
+.PHONY: help run test test-kafka bench bench-console chaos lint reset
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,7 +22,7 @@ KAFKA_POM := tests/kafka/pom.xml
 KAFKA_JARS = $(CACHE)/kafka-$(shell cksum < $(KAFKA_POM) | cut -d' ' -f1)
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup ## Start everything on this machine with demo data; Ctrl-C stops it (PORT=8000, STACK_DIR=.stack)
 	@exec $(BIN)/python -m config.stack run --with-parent
@@ -43,6 +43,9 @@ test-kafka: setup $(KAFKA_JARS)/complete ## Run the tests marked kafka on Apache
 
 bench: setup ## Measure throughput and latency (ARGS="--events N --fan-out F --rate R --json")
 	@exec $(BIN)/python manage.py bench $(ARGS)
+
+bench-console: setup ## Time the console's pages on 5 million deliveries (ARGS="--deliveries N --loads N")
+	@exec $(BIN)/python manage.py bench_console $(ARGS)
 
 chaos: setup ## Let everything fail at random under load and count what is lost (ARGS="--rounds N --seed S --short --json")
 	@exec $(BIN)/python manage.py chaos $(ARGS)
