@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import LiteralString
+from typing import Any, LiteralString
 
 from django.db import connection, transaction
 
@@ -151,7 +151,7 @@ def seed(volume: Volume, tell: Tell) -> int:
         raise AlreadySeeded("There are tenants named seed-… already; use an empty database.")
     maintain(volume.start, days_ahead=volume.days + 7)
     tenants = _tenants(volume.tenants)
-    parameters = {
+    parameters: dict[str, Any] = {
         "start": volume.start,
         "end": volume.end,
         "step_s": volume.days * 86_400 / volume.events,
