@@ -58,6 +58,21 @@ class ErrorKind(StrEnum):
 
 
 _NEVER_TRIED = frozenset({ErrorKind.ENDPOINT_DISABLED, ErrorKind.ENDPOINT_DELETED, ErrorKind.EVENT_EXPIRED})
+# The request did not leave us.
+_NOT_SENT = frozenset(
+    {
+        ErrorKind.DNS,
+        ErrorKind.CONNECT_REFUSED,
+        ErrorKind.UNREACHABLE,
+        ErrorKind.CONNECT_TIMEOUT,
+        ErrorKind.TLS,
+        ErrorKind.FORBIDDEN_ADDRESS,
+        ErrorKind.BAD_URL,
+        ErrorKind.BAD_REQUEST_HEADER,
+        ErrorKind.TEMPLATE,
+        ErrorKind.INTERNAL,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +94,11 @@ class Outcome:
     def spends_attempt(self) -> bool:
         """Whether something was tried. What died because its endpoint or event is no more was not."""
         return self.kind is not OutcomeKind.DEFERRED and self.error_kind not in _NEVER_TRIED
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether the receiver may have had it: something was sent, and to a peer that was there."""
+        return self.spends_attempt and self.started_at > 0 and self.error_kind not in _NOT_SENT
 
 
 def classify(status_code: int, error_kind: ErrorKind) -> tuple[OutcomeKind, ErrorKind]:

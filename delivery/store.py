@@ -36,10 +36,11 @@ class NewDispatch:
 
 
 class Claimed(NamedTuple):
-    """What a claim gives: the batch, and the moment that it was made for."""
+    """What a claim gives: the batch, the moment that it was made for, and the tokens of those who had it and went silent."""
 
     delivery_ids: list[UUID]
     planned_for: datetime
+    lost_tokens: Sequence[int] = ()
 
 
 class Loaded(NamedTuple):
@@ -100,7 +101,7 @@ VALUES (%s, 0, %s, %s, %s, '', coalesce(%s, now()) + make_interval(secs => %s), 
 # Index: primary key. Compare-and-set on the token: of several messages for one dispatch, one wins.
 CLAIM: LiteralString = """
 UPDATE delivery_dispatch SET token = token + 1, claimed_by = %s, lease_until = now() + make_interval(secs => %s)
-WHERE id = %s AND token = %s RETURNING delivery_ids, coalesce(not_before, created_at)
+WHERE id = %s AND token = %s RETURNING delivery_ids, coalesce(not_before, created_at), lost_tokens
 """
 # Index: primary keys of one or two days' partitions: the id bounds prune, the ids find. A dispatch may run again after its
 # worker died: what had failed or was held by then has a later next_attempt_at, and a dispatch of its own or the sweep.
@@ -136,9 +137,9 @@ WITH result AS (
     RETURNING d.id, d.tenant_id, d.endpoint_id, d.attempts, d.replays > 0 AS replay
 ), tried AS (
     INSERT INTO delivery_attempt (delivery_id, number, started_at, duration_ms, outcome, status_code, error_kind, error,
-        response_headers, response_body, remote_address, worker, replay)
+        response_headers, response_body, remote_address, worker, replay, latency_ms)
     SELECT m.id, m.attempts, r.started_at, r.duration_ms, r.outcome, r.status_code, r.error_kind, r.error,
-        r.response_headers::jsonb, r.response_body, r.remote_address, %s, m.replay
+        r.response_headers::jsonb, r.response_body, r.remote_address, %s, m.replay, r.latency_ms
     FROM result r JOIN moved m ON m.id = r.delivery_id WHERE r.spends
     ON CONFLICT DO NOTHING
 ), counted AS (
@@ -151,7 +152,7 @@ WITH result AS (
         count(*) FILTER (WHERE r.spends AND r.status <> 'delivered'), count(*) FILTER (WHERE r.spends AND m.attempts > 1),
         count(*) FILTER (WHERE r.status = 'dead'), count(*) FILTER (WHERE NOT r.spends),
         count(*) FILTER (WHERE r.status_code IN (401, 403)),
-        delivery_histogram(array_agg(r.latency_ms), {_BOUNDS}), coalesce(sum(r.latency_ms), 0)
+        delivery_histogram(array_agg(r.latency_ms), {_BOUNDS}), coalesce(sum(round(r.latency_ms)), 0)
     FROM result r JOIN moved m ON m.id = r.delivery_id GROUP BY m.endpoint_id, m.tenant_id ORDER BY m.endpoint_id
     ON CONFLICT (minute, endpoint_id, shard) DO UPDATE SET attempts = c.attempts + excluded.attempts,
         first_attempts = c.first_attempts + excluded.first_attempts,
@@ -180,6 +181,7 @@ WHERE x.id = t.id AND x.token = t.token
 # most likely still waiting. What a worker had claimed goes on in the retry lane, ahead of any backlog.
 RELEASE_EXPIRED: LiteralString = """
 UPDATE delivery_dispatch SET token = token + 1, lane = CASE WHEN claimed_by = '' THEN lane ELSE 'retry' END,
+    lost_tokens = CASE WHEN claimed_by = '' THEN lost_tokens ELSE lost_tokens || token END,
     claimed_by = '', lease_until = now() + make_interval(secs => %s)
 WHERE id IN (
     SELECT id FROM delivery_dispatch WHERE lease_until < now() AND (claimed_by <> '' OR lane = ANY(%s))
@@ -196,7 +198,7 @@ WHERE id IN (
 """
 # Index: delivery_dispatch_lease. A worker that lives renews its leases every two seconds.
 RELEASE_ORPHANED: LiteralString = """
-UPDATE delivery_dispatch SET token = token + 1, claimed_by = '', lane = 'retry',
+UPDATE delivery_dispatch SET token = token + 1, claimed_by = '', lane = 'retry', lost_tokens = lost_tokens || token,
     lease_until = now() + make_interval(secs => %s)
 WHERE id IN (
     SELECT id FROM delivery_dispatch WHERE claimed_by <> '' AND lease_until < now() + make_interval(secs => %s)

@@ -31,7 +31,9 @@ class Counts(models.Model):
         default=0, help_text="Attempts that the receiver answered with 401 or 403."
     )
     latency_buckets = ArrayField(models.BigIntegerField(), default=list)
-    latency_ms_sum = models.FloatField(default=0)
+    latency_ms_sum = models.FloatField(
+        default=0, help_text="Of whole milliseconds: exact, in whatever order they are added."
+    )
 
     class Meta:
         abstract = True
@@ -68,20 +70,27 @@ class DuplicateCause(models.TextChoices):
 
 
 class DuplicateSend(models.Model):
-    """One send that its receiver may have had before, under the same webhook-id. Receivers drop it by that."""
+    """One send that its receiver may have had before, under the same webhook-id. Receivers drop it by that.
+
+    It is told apart by who sent in vain: the token under which a worker held the delivery's dispatch and lost it
+    (delivery.worker.duplicates).
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     delivery_id = models.UUIDField()
     tenant_id = models.BigIntegerField()
     endpoint_id = models.BigIntegerField()
     cause = models.TextField(choices=DuplicateCause.choices)
+    dispatch_id = models.BigIntegerField()
+    token = models.IntegerField()
     at = models.DateTimeField(db_default=Now())
 
     class Meta:
         constraints: ClassVar = [
             models.CheckConstraint(condition=models.Q(cause__in=DuplicateCause.values), name="duplicate_cause_known"),
+            models.UniqueConstraint(fields=["delivery_id", "dispatch_id", "token"], name="duplicate_send_once"),
         ]
-        indexes: ClassVar = [models.Index(fields=["delivery_id"], name="duplicate_send_delivery")]
+        indexes: ClassVar = [models.Index(fields=["at"], name="duplicate_send_at")]
 
     def __str__(self) -> str:
         return f"{self.delivery_id} {self.cause}"

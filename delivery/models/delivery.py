@@ -62,6 +62,9 @@ class Delivery(models.Model):
     finished_at = models.DateTimeField(null=True)
     dead_at = models.DateTimeField(null=True)
     dead_reason = models.TextField(default="")
+    earlier_deaths = ArrayField(
+        models.DateTimeField(), null=True, help_text="When rounds ended as dead that were replayed since."
+    )
     last_status_code = models.SmallIntegerField(null=True)
     last_error_kind = models.TextField(default="")
 
@@ -110,6 +113,8 @@ class Attempt(models.Model):
     remote_address = models.TextField(default="")
     worker = models.TextField(default="")
     replay = models.BooleanField(default=False)
+    latency_ms = models.FloatField(null=True, help_text="From the event's acceptance to the 2xx, in the first round.")
+    recorded_at = models.DateTimeField(null=True, db_default=Now(), help_text="The minute in which it is counted.")
 
     class Meta:
         ordering: ClassVar = ["number"]
@@ -144,6 +149,9 @@ class Dispatch(models.Model):
     endpoint_id = models.BigIntegerField(null=True)
     not_before = models.DateTimeField(null=True)
     claimed_by = models.TextField(default="")
+    lost_tokens = ArrayField(
+        models.IntegerField(), default=list, db_default=[], help_text="Of workers that had claimed it and went silent."
+    )
     lease_until = models.DateTimeField()
     created_at = models.DateTimeField(db_default=Now())
 

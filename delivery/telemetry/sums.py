@@ -38,9 +38,9 @@ class Sums:
     latency_buckets: tuple[int, ...] = (0,) * _BUCKETS
 
     def __add__(self, other: Sums) -> Sums:
-        counts = [getattr(self, name) + getattr(other, name) for name in _SUMMED]
+        counts = {name: getattr(self, name) + getattr(other, name) for name in _SUMMED}
         buckets = zip(self.latency_buckets, other.latency_buckets, strict=True)
-        return Sums(*counts, latency_buckets=tuple(a + b for a, b in buckets))
+        return Sums(**counts, latency_buckets=tuple(a + b for a, b in buckets))
 
     @classmethod
     def of_row(cls, row: Iterable[Any], **more: int) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from delivery.store import Loaded
@@ -10,11 +11,15 @@ from subscriptions.retry_policy import RetryPolicy
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """A claimed dispatch. `remaining` falls to 0 as results are recorded; then its row is deleted."""
+    """A claimed dispatch. `remaining` falls to 0 as results are recorded; then its row is deleted.
+
+    `lost_tokens`: of workers that had it before and went silent; what they had sent is not known.
+    """
 
     dispatch_id: int
     token: int
     remaining: int
+    lost_tokens: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,15 @@ from queue import Empty, SimpleQueue
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from delivery import hints, store
 from delivery.health.breakers import HealthTally
 from delivery.outcome import Outcome
 from delivery.results import judge, result_row
-from delivery.store import Hint
+from delivery.store import Hint, ResultRow
+from delivery.worker import duplicates
 from delivery.worker.consequences import Judged, draw_consequences, has_consequences
 from delivery.worker.held import Batch, Held
 from eventcenter.store import beat
@@ -156,9 +157,12 @@ class Recorder:
         moved: set[UUID] = set()
         to_publish: list[Hint] = []
         more = [item for item in judged if has_consequences(item)]
-        if rows and (more or self._tally.due()):
+        lost_before = any(held.batch.lost_tokens for held, _ in items)
+        if rows and (more or lost_before or self._tally.due()):
             with transaction.atomic():
                 moved = store.record(rows, finished, instance_name(), process_shard())
+                if lost_before:
+                    duplicates.note_resent((item for item in judged if item.held.loaded.id in moved), process_shard())
                 self._tally.write(now)  # first: the sweep, too, locks breakers before endpoints
                 to_publish = draw_consequences([item for item in more if item.held.loaded.id in moved], now)
             self._tally.settle(now)
@@ -169,7 +173,17 @@ class Recorder:
         self._forget(items, done)
         hints.publish(to_publish)
         if len(moved) < len(items):
-            logger.warning("recorder.results_without_effect", extra={"count": len(items) - len(moved)})
+            pairs = zip(judged, rows, strict=True)
+            self._note_without_effect([pair for pair in pairs if pair[1].delivery_id not in moved])
+
+    def _note_without_effect(self, results: Sequence[tuple[Judged, ResultRow]]) -> None:
+        """What was recorded stands, and is not recorded again because of this."""
+        logger.warning("recorder.results_without_effect", extra={"count": len(results)})
+        try:
+            duplicates.note_late(results, process_shard())
+        except Error:
+            logger.exception("recorder.duplicates_not_counted", extra={"count": len(results)})
+            connection.close()
 
     def _finished(self, helds: Sequence[Held]) -> list[Batch]:
         """The batches that this group completes. Nothing is changed yet: the transaction may have to be tried again."""

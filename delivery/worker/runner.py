@@ -46,7 +46,7 @@ class Runner:
         if claimed is None:
             return 0
         loaded = store.load(claimed)
-        batch = Batch(dispatch_id, token + 1, len(loaded))
+        batch = Batch(dispatch_id, token + 1, len(loaded), claimed.lost_tokens)
         self._recorder.track(batch)
         try:
             self._send(batch, loaded, _settings_for(loaded))

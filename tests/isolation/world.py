@@ -154,7 +154,11 @@ def _alerting(tenant: Tenant, endpoint: Endpoint, incident: Incident, mark: str)
     counted = {"endpoint_id": endpoint.pk, "tenant_id": tenant.pk}
     yield DeliveryHour.objects.create(hour=hour, delivered=7_777_777, **counted)
     yield DuplicateSend.objects.create(
-        delivery_id=Delivery.objects.filter(tenant=tenant).earliest("pk").pk, cause="late", **counted
+        delivery_id=Delivery.objects.filter(tenant=tenant).earliest("pk").pk,
+        cause="late",
+        dispatch_id=1,
+        token=1,
+        **counted,
     )
     yield PublishRefusalCounter.objects.create(
         minute=hour, tenant_id=tenant.pk, reason="mismatch", shard=1, count=7_777_777

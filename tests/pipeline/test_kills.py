@@ -11,8 +11,9 @@ from django.conf import settings as django_settings
 
 from delivery.bench.processes import Fleet
 from delivery.bench.run import make_tenant, prepare, publish
-from delivery.models import Delivery, Dispatch
+from delivery.models import Delivery, Dispatch, DuplicateSend
 from delivery.states import DeliveryStatus
+from delivery.telemetry.sums import EPOCH, FOREVER, total
 from eventcenter.models import EventType
 from tests.waiting import eventually
 
@@ -58,3 +59,7 @@ def test_every_event_arrives_when_processes_are_killed_and_redis_is_flushed(
     assert Delivery.objects.count() == EVENTS
     assert set(Delivery.objects.values_list("status", flat=True).distinct()) == {DeliveryStatus.DELIVERED}
     assert stats()["duplicates"] <= EVENTS * DUPLICATES_MOST
+    known = DuplicateSend.objects.count()
+    print(f"the receiver had {stats()['duplicates']} twice; counted were {known}")
+    assert known >= stats()["duplicates"], "nothing reaches a receiver twice that is not counted"
+    assert known == total(EPOCH, FOREVER).duplicates
