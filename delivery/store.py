@@ -36,11 +36,12 @@ class NewDispatch:
 
 
 class Claimed(NamedTuple):
-    """What a claim gives: the batch, the moment that it was made for, and the tokens of those who had it and went silent."""
+    """What a claim gives: the batch, the moment that it was made for, and who had it before and went silent."""
 
     delivery_ids: list[UUID]
     planned_for: datetime
     lost_tokens: Sequence[int] = ()
+    lost_workers: Sequence[str] = ()
 
 
 class Loaded(NamedTuple):
@@ -101,7 +102,7 @@ VALUES (%s, 0, %s, %s, %s, '', coalesce(%s, now()) + make_interval(secs => %s), 
 # Index: primary key. Compare-and-set on the token: of several messages for one dispatch, one wins.
 CLAIM: LiteralString = """
 UPDATE delivery_dispatch SET token = token + 1, claimed_by = %s, lease_until = now() + make_interval(secs => %s)
-WHERE id = %s AND token = %s RETURNING delivery_ids, coalesce(not_before, created_at), lost_tokens
+WHERE id = %s AND token = %s RETURNING delivery_ids, coalesce(not_before, created_at), lost_tokens, lost_workers
 """
 # Index: primary keys of one or two days' partitions: the id bounds prune, the ids find. A dispatch may run again after its
 # worker died: what had failed or was held by then has a later next_attempt_at, and a dispatch of its own or the sweep.
@@ -182,6 +183,7 @@ WHERE x.id = t.id AND x.token = t.token
 RELEASE_EXPIRED: LiteralString = """
 UPDATE delivery_dispatch SET token = token + 1, lane = CASE WHEN claimed_by = '' THEN lane ELSE 'retry' END,
     lost_tokens = CASE WHEN claimed_by = '' THEN lost_tokens ELSE lost_tokens || token END,
+    lost_workers = CASE WHEN claimed_by = '' THEN lost_workers ELSE lost_workers || claimed_by END,
     claimed_by = '', lease_until = now() + make_interval(secs => %s)
 WHERE id IN (
     SELECT id FROM delivery_dispatch WHERE lease_until < now() AND (claimed_by <> '' OR lane = ANY(%s))
@@ -199,7 +201,7 @@ WHERE id IN (
 # Index: delivery_dispatch_lease. A worker that lives renews its leases every two seconds.
 RELEASE_ORPHANED: LiteralString = """
 UPDATE delivery_dispatch SET token = token + 1, claimed_by = '', lane = 'retry', lost_tokens = lost_tokens || token,
-    lease_until = now() + make_interval(secs => %s)
+    lost_workers = lost_workers || claimed_by, lease_until = now() + make_interval(secs => %s)
 WHERE id IN (
     SELECT id FROM delivery_dispatch WHERE claimed_by <> '' AND lease_until < now() + make_interval(secs => %s)
     ORDER BY lease_until LIMIT %s FOR UPDATE SKIP LOCKED

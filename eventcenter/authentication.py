@@ -11,10 +11,11 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from eventcenter import row_security
+from eventcenter import refusals, row_security
 from eventcenter.models import PublishKey
 from eventcenter.problems import Problem
 from eventcenter.publish_keys import verifying_secrets
+from eventcenter.refusals import RefusalReason
 from eventcenter.standardwebhooks import (
     ID_HEADER,
     SIGNATURE_HEADER,
@@ -43,7 +44,7 @@ class Publisher:
 
 
 class PublishSignature(BaseAuthentication):
-    """Raises Problem 401 for every kind of refusal; which one it was is logged and told, but never the secret's side.
+    """Raises Problem 401 for every kind of refusal; which one it was is logged, counted and told, but never the secret's side.
 
     A secret that cannot be opened is no refusal: UnsealError, which the API answers with 503.
     """
@@ -56,6 +57,7 @@ class PublishSignature(BaseAuthentication):
             verify(secrets, msg_id, timestamp, signature, request.body, now=time.time())
         except VerificationError as error:
             logger.warning("publish.signature_refused", extra={"key_id": key.key_id, "fault": error.fault.value})
+            refusals.count(refusals.BY_FAULT[error.fault], key.tenant_id)
             raise _refusal(str(error)) from None
         self._note_use(key)
         row_security.narrow({key.tenant_id})
@@ -66,12 +68,14 @@ class PublishSignature(BaseAuthentication):
 
     def _key(self, key_id: str) -> PublishKey:
         if not key_id:
+            refusals.count(RefusalReason.MISSING)
             raise _refusal("The header x-publish-key is missing; it takes the public id of a publish key (pk_…).")
         known = PublishKey.objects.select_related("tenant").filter(key_id=key_id, active=True, tenant__active=True)
         with row_security.unscoped():
             key = known.first() if key_id.isprintable() else None  # PostgreSQL takes no NUL
         if key is None:
             logger.warning("publish.key_refused", extra={"key_id": key_id[:40]})
+            refusals.count(RefusalReason.UNKNOWN_KEY)
             raise _refusal("The key in x-publish-key is not known or not active.")
         return key
 

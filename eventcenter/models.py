@@ -291,7 +291,8 @@ class IngestCounter(models.Model):
 class PublishRefusalCounter(models.Model):
     """How often one process refused a publish because of its proof, in one minute: a wrong signature, a clock that is off …
 
-    `tenant_id` is the named key's; 0: the key is unknown.
+    `tenant_id` is the named key's; 0: the key is unknown. Of old minutes a row a day is left, with the shard -1
+    (eventcenter.refusals).
     """
 
     pk = models.CompositePrimaryKey("minute", "tenant_id", "reason", "shard")

@@ -133,6 +133,24 @@ SELECT %b::bigint, %b::bigint, date_trunc('minute', now()), outcome, reason, cou
 FROM unnest(%b::text[], %b::text[], %b::bigint[]) AS t (outcome, reason, count) ORDER BY outcome, reason
 ON CONFLICT (adapter_id, minute, outcome, reason) DO UPDATE SET count = c.count + excluded.count
 """
+# Index: primary key.
+ADD_PUBLISH_REFUSAL: LiteralString = """
+INSERT INTO eventcenter_publishrefusalcounter AS c (minute, tenant_id, reason, shard, count)
+VALUES (date_trunc('minute', now()), %s, %s, %s, 1)
+ON CONFLICT (minute, tenant_id, reason, shard) DO UPDATE SET count = c.count + 1
+"""
+# Index: primary key, a range of minutes. No process has the shard -1.
+FOLD_PUBLISH_REFUSALS: LiteralString = """
+WITH gone AS (
+    DELETE FROM eventcenter_publishrefusalcounter WHERE minute < %s AND shard >= 0
+    RETURNING date_trunc('day', minute, 'UTC') AS day, tenant_id, reason, count
+), kept AS (
+    INSERT INTO eventcenter_publishrefusalcounter AS c (minute, tenant_id, reason, shard, count)
+    SELECT day, tenant_id, reason, -1, sum(count) FROM gone GROUP BY day, tenant_id, reason
+    ON CONFLICT (minute, tenant_id, reason, shard) DO UPDATE SET count = c.count + excluded.count
+)
+SELECT count(*) FROM gone
+"""
 BEAT: LiteralString = """
 INSERT INTO eventcenter_heartbeat (role, instance, seen_at) VALUES (%s, %s, now())
 ON CONFLICT (role, instance) DO UPDATE SET seen_at = now()
@@ -190,6 +208,15 @@ def add_ingest_counts(shard: int, ingested: int, duplicates: int, rejected: int,
 def add_adapter_counts(tenant_id: int, adapter_id: int, counts: Sequence[tuple[str, str, int]]) -> None:
     """(outcome, reason, how many) with distinct pairs of the first two; at least one."""
     execute(ADD_ADAPTER_COUNTS, [tenant_id, adapter_id, *columns_of(counts)])
+
+
+def add_publish_refusal(tenant_id: int, reason: str, shard: int) -> None:
+    execute(ADD_PUBLISH_REFUSAL, [tenant_id, reason, shard])
+
+
+def fold_publish_refusals(before: datetime) -> int:
+    """Returns how many rows became rows of their days."""
+    return int(rows(FOLD_PUBLISH_REFUSALS, [before])[0][0])
 
 
 def beat(role: str, instance: str) -> None:

@@ -30,6 +30,17 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddField(
+            model_name="dispatch",
+            name="lost_workers",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.TextField(),
+                db_default=[],
+                default=list,
+                help_text="Those workers, in that order.",
+                size=None,
+            ),
+        ),
+        migrations.AddField(
             model_name="delivery",
             name="earlier_deaths",
             field=django.contrib.postgres.fields.ArrayField(
@@ -77,6 +88,12 @@ class Migration(migrations.Migration):
             model_name="duplicatesend",
             name="token",
             field=models.IntegerField(default=0),
+            preserve_default=False,
+        ),
+        migrations.AddField(
+            model_name="duplicatesend",
+            name="worker",
+            field=models.TextField(default="", help_text="Who lost the dispatch under that token."),
             preserve_default=False,
         ),
         migrations.AddConstraint(

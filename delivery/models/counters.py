@@ -83,6 +83,7 @@ class DuplicateSend(models.Model):
     cause = models.TextField(choices=DuplicateCause.choices)
     dispatch_id = models.BigIntegerField()
     token = models.IntegerField()
+    worker = models.TextField(help_text="Who lost the dispatch under that token.")
     at = models.DateTimeField(db_default=Now())
 
     class Meta:

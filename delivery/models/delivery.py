@@ -152,6 +152,9 @@ class Dispatch(models.Model):
     lost_tokens = ArrayField(
         models.IntegerField(), default=list, db_default=[], help_text="Of workers that had claimed it and went silent."
     )
+    lost_workers = ArrayField(
+        models.TextField(), default=list, db_default=[], help_text="Those workers, in that order."
+    )
     lease_until = models.DateTimeField()
     created_at = models.DateTimeField(db_default=Now())
 

@@ -4,8 +4,9 @@ They come from one thing alone: a dispatch is taken from a worker that had claim
 that worker had sent and not recorded is sent once more by the next holder. Two signs tell of it, and count it once, by the
 token that was lost:
 
-- `resent`: the next holder records a send. The silent worker may have made it before, if it had come so far: a send
-  of its dispatch that it had not begun counts, too, so that this is the most that there can be.
+- `resent`: the next holder records a send. The silent worker may have made it before; whether it had come so far
+  nobody knows, so that this is the most that there can be. It is no more, an endpoint and lost worker, than a worker may
+  have sent and not recorded: UNRECORDED_MOST and what may be in flight to the endpoint at once.
 - `late`: the silent worker lives after all, and its result comes when its token holds no more. It had sent, and somebody
   else sends again, or has.
 
@@ -24,11 +25,19 @@ from datetime import datetime
 from typing import LiteralString, NamedTuple
 from uuid import UUID
 
+from django.conf import settings
+
 from delivery.models import DuplicateCause
 from delivery.store import ResultRow, id_bounds
 from delivery.worker.consequences import Judged
+from delivery.worker.held import UNRECORDED_MOST, Lost
 from eventcenter.ids import new_id
 from eventcenter.store import columns_of, execute
+from eventcenter.worker import instance_name
+from subscriptions.models import Channel
+from subscriptions.routing import delivery_settings
+
+OTHERS_IN_FLIGHT_MOST = 200  # the most that any transport but webhooks has on its way to one endpoint
 
 
 class LostSend(NamedTuple):
@@ -40,17 +49,20 @@ class LostSend(NamedTuple):
     endpoint_id: int
     dispatch_id: int
     token: int
+    worker: str
     started_at: datetime | None
+    most: int
 
 
 _INPUT: LiteralString = """
-unnest(%b::uuid[], %b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::integer[], %b::timestamptz[])
-    AS s (id, delivery_id, tenant_id, endpoint_id, dispatch_id, token, started_at)
+unnest(%b::uuid[], %b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[], %b::integer[], %b::text[],
+    %b::timestamptz[], %b::integer[])
+    AS s (id, delivery_id, tenant_id, endpoint_id, dispatch_id, token, worker, started_at, most)
 """
 # Index: unique (delivery, dispatch, token): one that was counted is left alone. The counter is the recording process' own.
 _COUNTED: LiteralString = """, kept AS (
-    INSERT INTO delivery_duplicatesend (id, delivery_id, tenant_id, endpoint_id, dispatch_id, token, cause, at)
-    SELECT id, delivery_id, tenant_id, endpoint_id, dispatch_id, token, %s, now() FROM sent ORDER BY delivery_id, token
+    INSERT INTO delivery_duplicatesend (id, delivery_id, tenant_id, endpoint_id, dispatch_id, token, worker, cause, at)
+    SELECT id, delivery_id, tenant_id, endpoint_id, dispatch_id, token, worker, %s, now() FROM sent ORDER BY delivery_id, token
     ON CONFLICT (delivery_id, dispatch_id, token) DO NOTHING RETURNING tenant_id, endpoint_id
 )
 INSERT INTO delivery_deliverycounter AS c (minute, endpoint_id, shard, tenant_id, attempts, first_attempts, first_delivered,
@@ -59,7 +71,19 @@ SELECT date_trunc('minute', now()), endpoint_id, %s, tenant_id, 0, 0, 0, 0, 0, 0
 FROM kept GROUP BY endpoint_id, tenant_id ORDER BY endpoint_id
 ON CONFLICT (minute, endpoint_id, shard) DO UPDATE SET duplicates = c.duplicates + excluded.duplicates
 """
-NOTE_RESENT: LiteralString = "WITH sent AS (SELECT * FROM " + _INPUT + ")" + _COUNTED
+# Index: duplicate_send_at, the last hour: a worker's name may come again later.
+NOTE_RESENT: LiteralString = (
+    """
+WITH sent AS (
+    SELECT * FROM (
+        SELECT s.*, row_number() OVER (PARTITION BY worker, endpoint_id ORDER BY delivery_id, token) AS place FROM """
+    + _INPUT
+    + """) s
+    WHERE place + (SELECT count(*) FROM delivery_duplicatesend k WHERE k.at > now() - interval '1 hour'
+        AND k.worker = s.worker AND k.endpoint_id = s.endpoint_id) <= most
+)"""
+    + _COUNTED
+)
 # Index: primary keys of one or two days' partitions. Who else sends it is seen by an attempt that began later, or is still
 # to come while the delivery is open.
 NOTE_LATE: LiteralString = (
@@ -77,30 +101,37 @@ NOTE_LATE: LiteralString = (
 
 def note_resent(recorded: Iterable[Judged], shard: int) -> None:
     """In the transaction that recorded them: those that were sent from dispatches that had been lost."""
-    lost = [
-        _lost(item, token, None)
+    sent = [
+        _send(item, lost, None)
         for item in recorded
         if item.outcome.spends_attempt and item.outcome.started_at
-        for token in item.held.batch.lost_tokens
+        for lost in item.held.batch.lost
     ]
-    if lost:
-        execute(NOTE_RESENT, [*columns_of(lost), DuplicateCause.RESENT, shard])
+    if sent:
+        execute(NOTE_RESENT, [*columns_of(sent), DuplicateCause.RESENT, shard])
 
 
-def note_late(without_effect: Sequence[tuple[Judged, ResultRow]], shard: int) -> int:
-    """Of results that moved nothing. Returns how many endpoints' counters say more now."""
-    lost = [
-        _lost(item, item.held.batch.token, row.started_at)
+def note_late(without_effect: Sequence[tuple[Judged, ResultRow]], shard: int) -> None:
+    """Of this worker's results that moved nothing."""
+    sent = [
+        _send(item, Lost(item.held.batch.token, instance_name()), row.started_at)
         for item, row in without_effect
         if item.outcome.may_have_arrived
     ]
-    if not lost:
-        return 0
-    floor, ceiling = id_bounds([send.delivery_id for send in lost])
-    return execute(NOTE_LATE, [*columns_of(lost), floor, ceiling, DuplicateCause.LATE, shard])
+    if sent:
+        floor, ceiling = id_bounds([send.delivery_id for send in sent])
+        execute(NOTE_LATE, [*columns_of(sent), floor, ceiling, DuplicateCause.LATE, shard])
 
 
-def _lost(item: Judged, token: int, started_at: datetime | None) -> LostSend:
-    loaded = item.held.loaded
-    dispatch_id = item.held.batch.dispatch_id
-    return LostSend(new_id(), loaded.id, loaded.tenant_id, loaded.endpoint_id, dispatch_id, token, started_at)
+def _send(item: Judged, lost: Lost, started_at: datetime | None) -> LostSend:
+    loaded, batch = item.held.loaded, item.held.batch
+    whose = (new_id(), loaded.id, loaded.tenant_id, loaded.endpoint_id, batch.dispatch_id)
+    return LostSend(*whose, lost.token, lost.worker, started_at, _in_doubt_most(loaded.endpoint_id))
+
+
+def _in_doubt_most(endpoint_id: int) -> int:
+    """How many sends to an endpoint a worker can leave behind unrecorded."""
+    sink = delivery_settings.get().sinks.get(endpoint_id)
+    is_webhook = sink is not None and sink.channel == Channel.WEBHOOK
+    in_flight = settings.WEBHOOK_MAX_IN_FLIGHT_PER_ENDPOINT if is_webhook else OTHERS_IN_FLIGHT_MOST
+    return UNRECORDED_MOST + int(in_flight)

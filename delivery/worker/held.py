@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from delivery.store import Loaded
 from subscriptions.retry_policy import RetryPolicy
+
+# Nothing new is sent while so many outcomes wait: a killed worker's unrecorded deliveries are sent twice.
+UNRECORDED_MOST = 128
+
+
+class Lost(NamedTuple):
+    """A worker that had claimed a dispatch, and under which token."""
+
+    token: int
+    worker: str
 
 
 @dataclass(slots=True, eq=False)
 class Batch:
     """A claimed dispatch. `remaining` falls to 0 as results are recorded; then its row is deleted.
 
-    `lost_tokens`: of workers that had it before and went silent; what they had sent is not known.
+    `lost`: who had it before and went silent; what they had sent is not known.
     """
 
     dispatch_id: int
     token: int
     remaining: int
-    lost_tokens: Sequence[int] = ()
+    lost: Sequence[Lost] = ()
 
 
 @dataclass(frozen=True, slots=True)

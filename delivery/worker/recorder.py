@@ -27,7 +27,7 @@ from delivery.results import judge, result_row
 from delivery.store import Hint, ResultRow
 from delivery.worker import duplicates
 from delivery.worker.consequences import Judged, draw_consequences, has_consequences
-from delivery.worker.held import Batch, Held
+from delivery.worker.held import UNRECORDED_MOST, Batch, Held
 from eventcenter.store import beat
 from eventcenter.worker import BEAT_EVERY_S, instance_name, process_shard
 
@@ -39,8 +39,6 @@ LINGER_S = 0.02
 # At a low rate a shorter wait gathers nearly as many, and leaves fewer to be sent twice when this process is killed.
 SHORT_LINGER_S = 0.006
 BUSY_GROUP = 16  # a group of so many: the rate is high
-# Nothing new is sent while so many outcomes wait: a killed worker's unrecorded deliveries are sent twice.
-UNRECORDED_MOST = 128
 AFTER_ERROR_S = 0.5
 NOT_STORABLE = "The receiver's answer could not be stored."
 
@@ -157,7 +155,7 @@ class Recorder:
         moved: set[UUID] = set()
         to_publish: list[Hint] = []
         more = [item for item in judged if has_consequences(item)]
-        lost_before = any(held.batch.lost_tokens for held, _ in items)
+        lost_before = any(held.batch.lost for held, _ in items)
         if rows and (more or lost_before or self._tally.due()):
             with transaction.atomic():
                 moved = store.record(rows, finished, instance_name(), process_shard())

@@ -18,7 +18,7 @@ from delivery.store import Loaded
 from delivery.transports.base import Message, Sending, Transport
 from delivery.transports.registry import CHANNELS
 from delivery.worker.admission import UNKNOWN_HOLD_S, Admission, Admitted
-from delivery.worker.held import Batch, Held
+from delivery.worker.held import Batch, Held, Lost
 from delivery.worker.recorder import Recorder
 from eventcenter.worker import instance_name
 from subscriptions.retry_policy import DEFAULT_POLICY, PolicyError, RetryPolicy, parse_policy
@@ -46,7 +46,8 @@ class Runner:
         if claimed is None:
             return 0
         loaded = store.load(claimed)
-        batch = Batch(dispatch_id, token + 1, len(loaded), claimed.lost_tokens)
+        lost = [Lost(*each) for each in zip(claimed.lost_tokens, claimed.lost_workers, strict=True)]
+        batch = Batch(dispatch_id, token + 1, len(loaded), lost)
         self._recorder.track(batch)
         try:
             self._send(batch, loaded, _settings_for(loaded))

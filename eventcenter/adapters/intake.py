@@ -13,8 +13,8 @@ from http import HTTPStatus
 import msgspec
 from django.http import Http404
 
+from eventcenter import refusals, row_security
 from eventcenter import registry as event_types
-from eventcenter import row_security
 from eventcenter.adapters import counts
 from eventcenter.adapters.message import Ignored, Message, PayloadError, Proof, Reason, Rules
 from eventcenter.adapters.registry import FORGES, Forge
@@ -72,6 +72,7 @@ def _check_proof(adapter: Adapter, forge: Forge, message: Message) -> None:
     if proof is Proof.GOOD:
         return
     counts.add_refused(adapter, proof.value)
+    refusals.count(refusals.BY_PROOF[proof], adapter.tenant_id)
     # Whose it is, the adapter's number tells; a stranger's call puts no tenant's name into a log.
     logger.warning(
         "adapter.signature_refused",

@@ -158,6 +158,7 @@ def _alerting(tenant: Tenant, endpoint: Endpoint, incident: Incident, mark: str)
         cause="late",
         dispatch_id=1,
         token=1,
+        worker=f"{mark}:1",
         **counted,
     )
     yield PublishRefusalCounter.objects.create(

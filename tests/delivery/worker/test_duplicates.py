@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 
 from delivery import store
 from delivery.health.breakers import Board, HealthTally
@@ -16,7 +17,7 @@ from delivery.models import Attempt, Delivery, DeliveryCounter, Dispatch, Duplic
 from delivery.outcome import ErrorKind, Outcome, OutcomeKind, deferred
 from delivery.states import DeliveryStatus
 from delivery.store import Hint
-from delivery.worker.held import Batch, Held
+from delivery.worker.held import UNRECORDED_MOST, Batch, Held, Lost
 from delivery.worker.recorder import Recorder
 from subscriptions.retry_policy import DEFAULT_POLICY
 from tests.delivery.refusing import refusing
@@ -39,7 +40,8 @@ def hold(hint: Hint) -> list[Held]:
     claimed = store.claim(hint.dispatch_id, hint.token, "test", 25)
     assert claimed is not None
     loaded = store.load(claimed)
-    batch = Batch(hint.dispatch_id, hint.token + 1, len(loaded), claimed.lost_tokens)
+    lost = [Lost(*each) for each in zip(claimed.lost_tokens, claimed.lost_workers, strict=True)]
+    batch = Batch(hint.dispatch_id, hint.token + 1, len(loaded), lost)
     return [Held(batch, item, DEFAULT_POLICY) for item in loaded]
 
 
@@ -113,6 +115,22 @@ def test_nothing_is_counted_when_the_next_holder_sent_nothing(recorder: Recorder
     assert causes() == []
 
 
+def test_no_more_is_counted_than_a_worker_can_have_sent_unrecorded_when_it_held_much(
+    recorder: Recorder, make: Make, settings: Settings
+) -> None:
+    settings.WEBHOOK_MAX_IN_FLIGHT_PER_ENDPOINT = 8
+    first = make()
+    deliveries = [first, *[make(subscription=first.subscription) for _ in range(UNRECORDED_MOST + 40)]]
+    other = make()
+    hint = dispatch([*deliveries, other])
+    hold(hint)
+    for held in hold(sweep_takes(hint.dispatch_id)):
+        recorder.put(held, sent())
+    ended(hint)
+    assert len(causes()) == UNRECORDED_MOST + 8 + 1
+    assert DuplicateSend.objects.filter(delivery_id=other.pk, worker="test").exists(), "another endpoint's count apart"
+
+
 def test_nothing_is_counted_when_a_hint_was_lost_that_nobody_had_claimed(recorder: Recorder, make: Make) -> None:
     hint = dispatch([make()])
     recorded(recorder, hold(sweep_takes(hint.dispatch_id))[0], sent())
@@ -125,7 +143,8 @@ def test_lost_token_is_kept_when_a_silent_workers_dispatch_is_released_early(mak
     hold(hint)
     Dispatch.objects.update(lease_until=timezone.now() + timedelta(seconds=1))
     assert [taken.token for taken in store.release_orphaned(10, 10.0, 12.0)] == [2]
-    assert Dispatch.objects.get().lost_tokens == [1]
+    taken = Dispatch.objects.get()
+    assert (taken.lost_tokens, taken.lost_workers) == ([1], ["test"])
 
 
 def test_duplicate_is_not_kept_when_the_result_is_not(recorder: Recorder, make: Make) -> None:
@@ -227,6 +246,6 @@ def test_results_go_on_being_recorded_when_duplicates_cannot_be_counted(recorder
 def test_ordinary_results_cost_no_statement_more_when_nothing_was_lost(make: Make) -> None:
     hint = dispatch([make()])
     assert store.claim(hint.dispatch_id, hint.token, "w", 25) == store.Claimed(
-        [Delivery.objects.get().pk], Dispatch.objects.get().created_at, []
+        [Delivery.objects.get().pk], Dispatch.objects.get().created_at, [], []
     )
     assert len(store.RECORD) < 4096

@@ -17,8 +17,8 @@ from delivery.models import Attempt, Delivery, DeliveryCounter, Dispatch
 from delivery.outcome import Outcome, OutcomeKind
 from delivery.states import DeliveryStatus
 from delivery.store import Claimed
-from delivery.worker.held import Batch, Held
-from delivery.worker.recorder import GROUP_MOST, NOT_STORABLE, UNRECORDED_MOST, Recorder
+from delivery.worker.held import UNRECORDED_MOST, Batch, Held
+from delivery.worker.recorder import GROUP_MOST, NOT_STORABLE, Recorder
 from eventcenter.models import Heartbeat
 from subscriptions.models import Endpoint, EndpointState
 from subscriptions.retry_policy import DEFAULT_POLICY
