@@ -23,5 +23,6 @@ app.conf.beat_schedule = {
     "delete-old-feed-items": {"task": "delivery.delete_old_feed_items", "schedule": crontab(minute="17")},
     "forget-old-sign-ins": {"task": "subscriptions.forget_old_sign_ins", "schedule": crontab(minute="27")},
     "sign-audit-heads": {"task": "delivery.sign_audit_heads", "schedule": 60.0},
+    "forget-minutes": {"task": "delivery.forget_minutes", "schedule": crontab(minute="37")},
     "delete-old-escalations": {"task": "delivery.delete_old_escalations", "schedule": crontab(minute="19")},
 }

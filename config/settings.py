@@ -170,6 +170,8 @@ RETENTION_DAYS = {
     "delivery_attempt": env.integer("RETENTION_DAYS_ATTEMPTS", 30, 2, 3650),
 }
 RETENTION_DAYS_FEED = env.integer("RETENTION_DAYS_FEED", 30, 1, 3650)
+# Minute counters whose hours are kept (delivery.telemetry.hours); metrics, alerts and objectives of older days read hours.
+COUNTER_MINUTES_DAYS = env.integer("COUNTER_MINUTES_DAYS", 35, 2, 3650)
 RETENTION_DAYS_IDEMPOTENCY = env.integer("RETENTION_DAYS_IDEMPOTENCY", 7, 1, 365)
 
 # --- Celery: a message is a hint, PostgreSQL is the truth (docs/adr/0002) -----------------------------------------------

@@ -12,6 +12,7 @@ from delivery.hints import TASK
 from delivery.models import DispatchLane
 from delivery.signing_keys.remind import remind
 from delivery.store import Hint
+from delivery.telemetry import hours
 from delivery.worker import process
 
 
@@ -48,3 +49,9 @@ def sign_audit_heads() -> None:
 def delete_old_escalations() -> None:
     connection.close_if_unusable_or_obsolete()
     escalation.delete_old(timezone.now())
+
+
+@shared_task(name="delivery.forget_minutes")
+def forget_minutes() -> None:
+    connection.close_if_unusable_or_obsolete()
+    hours.forget_minutes(timezone.now())

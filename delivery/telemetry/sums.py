@@ -58,12 +58,15 @@ class EndpointSums(Sums):
 _SUMMED = tuple(each.name for each in fields(Sums) if each.name != "latency_buckets")
 _COLUMNS: LiteralString = """attempts, first_attempts, first_delivered, delivered, failed, retried, dead, deferred, duplicates,
     signature_refused, latency_ms_sum, latency_buckets"""
-_SUMS: LiteralString = """coalesce(sum(attempts), 0)::bigint, coalesce(sum(first_attempts), 0)::bigint,
+COUNT_SUMS: LiteralString = """coalesce(sum(attempts), 0)::bigint, coalesce(sum(first_attempts), 0)::bigint,
     coalesce(sum(first_delivered), 0)::bigint, coalesce(sum(delivered), 0)::bigint, coalesce(sum(failed), 0)::bigint,
     coalesce(sum(retried), 0)::bigint, coalesce(sum(dead), 0)::bigint, coalesce(sum(deferred), 0)::bigint,
     coalesce(sum(duplicates), 0)::bigint, coalesce(sum(signature_refused), 0)::bigint,
-    coalesce(sum(latency_ms_sum), 0)::float8,
-    """ + ", ".join(f"coalesce(sum(latency_buckets[{place + 1}]), 0)::bigint" for place in range(_BUCKETS))
+    coalesce(sum(latency_ms_sum), 0)::float8"""
+BUCKET_SUMS: LiteralString = ", ".join(
+    f"coalesce(sum(latency_buckets[{place + 1}]), 0)::bigint" for place in range(_BUCKETS)
+)
+_SUMS: LiteralString = COUNT_SUMS + ", " + BUCKET_SUMS
 
 # Index: primary key, a range of minutes.
 BY_ENDPOINT: LiteralString = f"""

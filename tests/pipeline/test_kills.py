@@ -60,6 +60,5 @@ def test_every_event_arrives_when_processes_are_killed_and_redis_is_flushed(
     assert set(Delivery.objects.values_list("status", flat=True).distinct()) == {DeliveryStatus.DELIVERED}
     assert stats()["duplicates"] <= EVENTS * DUPLICATES_MOST
     known = DuplicateSend.objects.count()
-    print(f"the receiver had {stats()['duplicates']} twice; counted were {known}")
     assert known >= stats()["duplicates"], "nothing reaches a receiver twice that is not counted"
     assert known == total(EPOCH, FOREVER).duplicates
