@@ -58,6 +58,7 @@ class EndpointSums(Sums):
 _SUMMED = tuple(each.name for each in fields(Sums) if each.name != "latency_buckets")
 _COLUMNS: LiteralString = """attempts, first_attempts, first_delivered, delivered, failed, retried, dead, deferred, duplicates,
     signature_refused, latency_ms_sum, latency_buckets"""
+_HOUR: LiteralString = "date_trunc('hour', minute, 'UTC')"
 COUNT_SUMS: LiteralString = """coalesce(sum(attempts), 0)::bigint, coalesce(sum(first_attempts), 0)::bigint,
     coalesce(sum(first_delivered), 0)::bigint, coalesce(sum(delivered), 0)::bigint, coalesce(sum(failed), 0)::bigint,
     coalesce(sum(retried), 0)::bigint, coalesce(sum(dead), 0)::bigint, coalesce(sum(deferred), 0)::bigint,
@@ -79,13 +80,13 @@ GROUP BY endpoint_id, tenant_id
 # far they are kept; one statement, so that no hour is read twice or not at all while it becomes kept.
 _SPAN: LiteralString = f"""
 WITH span AS (
-    SELECT tenant_id, endpoint_id, {_COLUMNS} FROM delivery_deliveryhour
+    SELECT hour, tenant_id, endpoint_id, {_COLUMNS} FROM delivery_deliveryhour
     WHERE hour >= %(first)s AND hour < %(last)s
     UNION ALL
-    SELECT tenant_id, endpoint_id, {_COLUMNS} FROM delivery_deliverycounter
+    SELECT {_HOUR}, tenant_id, endpoint_id, {_COLUMNS} FROM delivery_deliverycounter
     WHERE minute >= %(since)s AND minute < least(%(first)s, %(until)s)
     UNION ALL
-    SELECT tenant_id, endpoint_id, {_COLUMNS} FROM delivery_deliverycounter
+    SELECT {_HOUR}, tenant_id, endpoint_id, {_COLUMNS} FROM delivery_deliverycounter
     WHERE minute < %(until)s AND minute >= greatest(%(first)s, least(%(last)s, (
         SELECT coalesce(max(hour) + interval '1 hour', '-infinity') FROM delivery_deliveryhour)))
 )
@@ -96,6 +97,8 @@ TOTAL_BY_TENANT: LiteralString = f"{_SPAN} SELECT tenant_id, {_SUMS} FROM span G
 TOTAL_BY_ENDPOINT: LiteralString = (
     f"{_SPAN} SELECT endpoint_id, tenant_id, {_SUMS} FROM span GROUP BY endpoint_id, tenant_id"
 )
+TOTAL_BY_HOUR: LiteralString = f"""{_SPAN} SELECT hour, {_SUMS} FROM span
+WHERE %(tenants)s::bigint[] IS NULL OR tenant_id = ANY (%(tenants)s::bigint[]) GROUP BY hour ORDER BY hour"""
 # Index: primary key, a range of minutes.
 PUBLISH_REFUSALS: LiteralString = """
 SELECT tenant_id, reason, sum(count)::bigint FROM eventcenter_publishrefusalcounter
@@ -132,6 +135,12 @@ def total_by_endpoint(since: datetime, until: datetime) -> dict[int, EndpointSum
     """As `total`, endpoint by endpoint; only those with counts."""
     found = _rows(TOTAL_BY_ENDPOINT, _span(since, until))
     return {row[0]: EndpointSums.of_row(row[2:], tenant_id=row[1]) for row in found}
+
+
+def by_hour(since: datetime, until: datetime, tenants: Collection[int] | None = None) -> dict[datetime, Sums]:
+    """As `total`, hour by hour, of all tenants or of some; only hours with counts, the oldest first."""
+    found = _rows(TOTAL_BY_HOUR, {**_span(since, until), "tenants": None if tenants is None else sorted(tenants)})
+    return {row[0]: Sums.of_row(row[1:]) for row in found}
 
 
 def publish_refusals(since: datetime, until: datetime) -> dict[int, dict[str, int]]:
