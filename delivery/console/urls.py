@@ -5,6 +5,7 @@ from django.views.generic import RedirectView
 
 from delivery.console.approvals import ApprovalList, ApprovalMove, ApprovalNew, ApprovalPage
 from delivery.console.feed import FeedList
+from delivery.console.objectives import ObjectivesPage
 from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
 from delivery.console.sample_send import EndpointTestSend
 from delivery.console.views import DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
@@ -17,6 +18,7 @@ urlpatterns = [
     path("console/deliveries/<uuid:delivery_id>/replay", DeliveryReplay.as_view(), name="delivery-replay"),
     path("console/deliveries/<uuid:delivery_id>/pass-over", DeliveryPassOver.as_view(), name="delivery-pass-over"),
     path("console/feed", FeedList.as_view(), name="feed"),
+    path("console/objectives", ObjectivesPage.as_view(), name="objectives"),
     path("console/endpoints/<int:endpoint_id>/test", EndpointTestSend.as_view(), name="endpoint-test"),
     path("console/replays", ReplayList.as_view(), name="replays"),
     path("console/replays/new", ReplayNew.as_view(), name="replay-new"),

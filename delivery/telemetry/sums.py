@@ -11,8 +11,9 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString, Self
 
+from django.db import connection
+
 from delivery.counters import LATENCY_BOUNDS_MS
-from eventcenter.store import cursor
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -163,5 +164,6 @@ def _span(since: datetime, until: datetime) -> dict[str, object]:
 
 
 def _rows(statement: LiteralString, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-    with cursor() as cur:
-        return cur.execute(statement, parameters, binary=True).fetchall()
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall()
