@@ -85,8 +85,8 @@ def _bar(x: float, width: float, start: datetime, counted: Sums, step: timedelta
     height = max((share - FLOOR) / (1 - FLOOR) * CHART_HEIGHT, LEAST_HEIGHT)
     gap = min(2.0, width / 4)
     at = f"{start:%Y-%m-%d %H:%M} UTC" + (f" to {start + step:%m-%d %H:%M}" if step > HOUR else "")
-    box = [round(value, 2) for value in (x + gap / 2, CHART_HEIGHT - height, width - gap, height)]
-    return Bar(*box, _tone(objective), f"{at}: {_words(objective)}")
+    left, top, breadth, tall = (round(value, 2) for value in (x + gap / 2, CHART_HEIGHT - height, width - gap, height))
+    return Bar(left, top, breadth, tall, _tone(objective), f"{at}: {_words(objective)}")
 
 
 def _tone(objective: Objective) -> str:

@@ -166,4 +166,4 @@ def _span(since: datetime, until: datetime) -> dict[str, object]:
 def _rows(statement: LiteralString, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
