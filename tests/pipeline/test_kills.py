@@ -59,6 +59,6 @@ def test_every_event_arrives_when_processes_are_killed_and_redis_is_flushed(
     assert Delivery.objects.count() == EVENTS
     assert set(Delivery.objects.values_list("status", flat=True).distinct()) == {DeliveryStatus.DELIVERED}
     assert stats()["duplicates"] <= EVENTS * DUPLICATES_MOST
-    known = DuplicateSend.objects.count()
-    assert known >= stats()["duplicates"], "nothing reaches a receiver twice that is not counted"
-    assert known == total(EPOCH, FOREVER).duplicates
+    # Nothing reaches a receiver twice that is not counted; a late result may still be on its way to the recorder.
+    eventually(lambda: DuplicateSend.objects.count() >= stats()["duplicates"])
+    eventually(lambda: DuplicateSend.objects.count() == total(EPOCH, FOREVER).duplicates)
