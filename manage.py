@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    logging.captureWarnings(True)
     from django.core.management import execute_from_command_line  # after the settings module is named
 
     execute_from_command_line(sys.argv)

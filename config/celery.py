@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import beat_init, celeryd_init, setup_logging
+
+from eventcenter import log_context
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -26,3 +30,20 @@ app.conf.beat_schedule = {
     "forget-minutes": {"task": "delivery.forget_minutes", "schedule": crontab(minute="37")},
     "delete-old-escalations": {"task": "delivery.delete_old_escalations", "schedule": crontab(minute="19")},
 }
+
+
+@setup_logging.connect
+def _keep_our_logging(**_: object) -> None:
+    """With a receiver of this signal Celery leaves the handlers and levels of the settings as they are."""
+
+
+@celeryd_init.connect
+def _name_worker(sender: str, **_: object) -> None:
+    """`sender` is the node's name, such as retry@host. Warnings, too, are lines of the log from here on."""
+    logging.captureWarnings(True)
+    log_context.set_role(sender.partition("@")[0])
+
+
+@beat_init.connect
+def _name_beat(**_: object) -> None:
+    log_context.set_role("beat")

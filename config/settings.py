@@ -11,6 +11,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from config.env import SERVICE_VARIABLES, Env, load_stack_file
+from config.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PRODUCTION = os.environ.get("ENVIRONMENT", "development") == "production"
@@ -52,6 +53,7 @@ INSTALLED_APPS = [
     "waffle",  # after eventcenter, whose waffle_flag command goes before its own
 ]
 MIDDLEWARE = [
+    "config.request_context.request_context",  # first: every line of a request has its id
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     # Outside of all that answers by itself, so that error pages have their policies too.
@@ -324,17 +326,4 @@ AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken", "c
 AXES_DISABLE_ACCESS_LOG = True  # the audit trail has it
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "json": {
-            "()": "pythonjsonlogger.json.JsonFormatter",
-            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
-            "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger", "message": "event"},
-        }
-    },
-    "filters": {"without_query": {"()": "config.logs.WithoutQuery"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["without_query"]}},
-    "root": {"handlers": ["stderr"], "level": env.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")},
-}
+LOGGING = logging_config(env.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"))

@@ -10,10 +10,11 @@ from uuid import UUID
 
 from django.db import transaction
 
-from delivery import hints
+from delivery import hints, spans
 from delivery.fairness import FairShare
 from delivery.order.ordering import Ordered, enqueue
 from delivery.planning import PlannedDelivery, cut_batches, plan_event, share_lanes
+from delivery.spans import Planning
 from delivery.store import Hint, NewDispatch, copy_deliveries, copy_waiting, insert_dispatches
 from eventcenter import store
 from eventcenter.consumer import BusMessage, Place
@@ -21,6 +22,7 @@ from eventcenter.decode import Candidate, Rejection, decode
 from eventcenter.envelope import partition_key
 from eventcenter.models import RejectedEvent, RejectReason
 from eventcenter.schemas import SchemaSet
+from eventcenter.tracing import switch as tracing
 from eventcenter.worker import process_shard
 from subscriptions.matching import RoutingTable
 
@@ -30,13 +32,14 @@ UNCLAIMED_LEASE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What one batch came to, for counters and logs."""
+    """What one batch came to, for counters and logs; `planning` for its spans, where there are any."""
 
     events: int
     duplicates: int
     rejected: int
     deliveries: int
     hints: list[Hint]
+    planning: Planning | None = None
 
 
 def ingest(
@@ -53,6 +56,7 @@ def ingest(
 
     Raises what `commit_positions` raises (eventcenter.consumer.OffsetConflict) and database errors: nothing is kept then.
     """
+    began_ns = time.time_ns()
     decoded = [decode(message, schemas, routing.tenant_id, now) for message in messages]
     candidates = [item for item in decoded if isinstance(item, Candidate)]
     rejections = [item for item in decoded if isinstance(item, Rejection)]
@@ -60,6 +64,8 @@ def ingest(
         commit_positions()
         done = _write(candidates, rejections, routing, shares, now)
     hints.publish(done.hints)
+    if done.planning is not None:
+        spans.note_ingest(done.planning, len(messages), began_ns)
     return done
 
 
@@ -85,12 +91,14 @@ def _write(
     inserted = store.insert_events([item.row for item in fresh]) if fresh else set()
     events, late = _parted(fresh, inserted)
     taken = [_id_taken(item) for item in late]
+    plan_ns = time.time_ns()
     deliveries = _plan(events, routing)
+    planning = Planning(events, deliveries, plan_ns, time.time_ns()) if tracing.is_on() else None
     to_publish = _send_off(deliveries, shares, now)
     _keep_rejected([*rejections, *taken])
     rejected, duplicates = len(rejections) + len(taken), len(candidates) - len(fresh)
     store.add_ingest_counts(process_shard(), len(events), duplicates, rejected, len(deliveries))
-    return Ingested(len(events), duplicates, rejected, len(deliveries), to_publish)
+    return Ingested(len(events), duplicates, rejected, len(deliveries), to_publish, planning)
 
 
 def _send_off(deliveries: list[PlannedDelivery], shares: FairShare | None, now: datetime) -> list[Hint]:

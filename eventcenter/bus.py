@@ -17,8 +17,10 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from django.conf import settings
 from django.db import Error, connection
+from opentelemetry.trace import Span
 
 from eventcenter import store
+from eventcenter.tracing import bus_spans, spans
 
 logger = logging.getLogger(__name__)
 
@@ -150,24 +152,27 @@ class OutboxProducer:
 
     def _produce(self, entry: OutboxEntry) -> None:
         event_id, key, headers, value = entry
+        sent, span = bus_spans.sending(event_id, settings.KAFKA_EVENTS_TOPIC, headers)
         try:
             self._producer.produce(
                 settings.KAFKA_EVENTS_TOPIC,
                 key=key,
                 value=value,
-                headers=_with_id(headers, event_id),
-                on_delivery=partial(self._on_delivery, event_id),
+                headers=_with_id(sent, event_id),
+                on_delivery=partial(self._on_delivery, entry, span),
             )
             self._sent.add(event_id)
         except (BufferError, KafkaException) as error:
-            logger.warning("outbox.left_to_relay", extra={"event_id": str(event_id), "error": str(error)})
+            spans.end(span, type(error).__name__)
+            logger.warning("outbox.left_to_relay", extra=_fields(entry, error))
 
-    def _on_delivery(self, event_id: UUID, error: KafkaError | None, message: Message) -> None:
+    def _on_delivery(self, entry: OutboxEntry, span: Span | None, error: KafkaError | None, message: Message) -> None:
+        spans.end(span, error.name() if error else "")
         if error is None:
-            self._acknowledged.append(event_id)
+            self._acknowledged.append(entry[0])
         else:
-            self._sent.discard(event_id)
-            logger.warning("outbox.not_taken", extra={"event_id": str(event_id), "error": str(error)})
+            self._sent.discard(entry[0])
+            logger.warning("outbox.not_taken", extra=_fields(entry, error))
 
     def _serve(self) -> None:
         closing = False
@@ -217,6 +222,11 @@ class OutboxProducer:
                     self._waiters.append(waiter)
 
 
+def _fields(entry: OutboxEntry, error: object) -> dict[str, str]:
+    """Of a log line about one event."""
+    return {"event_id": str(entry[0]), "trace_id": bus_spans.trace_of(entry[2]), "error": str(error)}
+
+
 def _with_id(headers: KafkaHeaders, event_id: UUID) -> list[tuple[str, str | bytes | None]]:
     return [*headers, (EVENT_ID_HEADER, event_id.hex.encode())]
 
@@ -247,21 +257,25 @@ def produce_and_wait(producer: Producer, messages: Sequence[OutboxEntry], go_on:
     """
     taken: list[UUID] = []
 
-    def note(event_id: UUID, error: KafkaError | None, message: Message) -> None:
+    def note(event_id: UUID, span: Span | None, error: KafkaError | None, message: Message) -> None:
+        spans.end(span, error.name() if error else "")
         if error is None:
             taken.append(event_id)
 
-    for event_id, key, headers, value in messages:
+    for entry in messages:
+        event_id, key, headers, value = entry
+        sent, span = bus_spans.sending(event_id, settings.KAFKA_EVENTS_TOPIC, headers)
         try:
             producer.produce(
                 settings.KAFKA_EVENTS_TOPIC,
                 key=key,
                 value=value,
-                headers=_with_id(headers, event_id),
-                on_delivery=partial(note, event_id),
+                headers=_with_id(sent, event_id),
+                on_delivery=partial(note, event_id, span),
             )
         except KafkaException as error:  # it can never be sent; the others do not wait for it
-            logger.warning("outbox.not_taken", extra={"event_id": str(event_id), "error": str(error)})
+            spans.end(span, type(error).__name__)
+            logger.warning("outbox.not_taken", extra=_fields(entry, error))
         except BufferError:
             break  # what is behind it must not overtake it
     ends_at = time.monotonic() + GROUP_PATIENCE_S

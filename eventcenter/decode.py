@@ -26,6 +26,8 @@ from eventcenter.models import RejectReason
 from eventcenter.publishing import key_digest
 from eventcenter.schemas import SchemaSet
 from eventcenter.store import EventRow
+from eventcenter.tracing.bus_spans import given_beside
+from eventcenter.tracing.spans import new_trace
 
 # An id that claims to be of later than this is not one of ours: it would land in a day that does not exist yet.
 ID_AHEAD = timedelta(minutes=10)
@@ -86,6 +88,9 @@ def decode(message: BusMessage, schemas: SchemaSet, tenant_ids: TenantIds, now: 
 
 def _candidate(message: BusMessage, envelope: Envelope, tenant_id: int, now: datetime) -> Candidate:
     event_id, envelope = _take_event_id(envelope, now)
+    if not envelope.traceparent:
+        traceparent = given_beside(message.headers or ()) or new_trace(message.topic)
+        envelope = msgspec.structs.replace(envelope, traceparent=traceparent)
     key = effective_idempotency_key(envelope)
     row = EventRow(
         id=event_id,

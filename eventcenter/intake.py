@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-import msgspec
 from rest_framework.request import Request
 
 from eventcenter.envelope import (
@@ -19,7 +18,6 @@ from eventcenter.envelope import (
     parse_batch,
     parse_binary,
     parse_structured,
-    parse_traceparent,
     parse_v1,
     parse_v1_batch,
 )
@@ -68,21 +66,15 @@ def _parse(media_type: str, request: Request) -> list[Envelope]:
     if media_type in _BATCHES:
         return _BATCHES[media_type](request.body)
     if media_type in _SINGLES:
-        return [_with_trace(_SINGLES[media_type](request.body), request)]
+        return [_SINGLES[media_type](request.body)]
     if "ce-specversion" in request.headers:
-        return [_with_trace(parse_binary(request.headers, request.body), request)]
+        return [parse_binary(request.headers, request.body)]
     taken = f"{', '.join((*_SINGLES, *_BATCHES))}, or any type with ce-* headers (binary mode)"
     raise Problem(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "unsupported-media-type",
         f"Got {media_type or 'no media type'!r}; takes {taken}.",
     )
-
-
-def _with_trace(envelope: Envelope, request: Request) -> Envelope:
-    """A lone event without a trace of its own belongs to the request's (W3C Trace Context)."""
-    trace = parse_traceparent(request.headers.get("traceparent"))
-    return msgspec.structs.replace(envelope, traceparent=trace) if trace and not envelope.traceparent else envelope
 
 
 def _refuse_wrong_events(envelopes: list[Envelope], tenant: str, schemas: SchemaSet, batch: bool) -> None:

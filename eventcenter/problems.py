@@ -15,6 +15,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from eventcenter.cipher import UnsealError
+from eventcenter.log_context import serving
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,8 @@ class Problem(exceptions.APIException):
         self.headers = headers or {}
 
     def body(self) -> dict[str, object]:
-        """The problem+json object; `errors` only where fields are named."""
+        """The problem+json object; `errors` only where fields are named. `request_id` is an extension member (RFC 9457 §3.2):
+        what to name when asking why, and to look for in the log."""
         body: dict[str, object] = {
             "type": TYPE_PREFIX + self.kind,
             "title": HTTPStatus(self.status_code).phrase,
@@ -58,6 +60,8 @@ class Problem(exceptions.APIException):
         }
         if self.errors:
             body["errors"] = [{k: v for k, v in asdict(error).items() if v is not None} for error in self.errors]
+        if request_id := serving().request_id:
+            body["request_id"] = request_id
         return body
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from uuid import UUID
 
 import msgspec
+from django.conf import settings
 from django.db import transaction
 
 from eventcenter import store
@@ -21,8 +22,13 @@ from eventcenter.envelope import (
     to_kafka,
     to_structured,
 )
+from eventcenter.envelope.attributes import MAX_EXTENSIONS
 from eventcenter.ids import new_id
+from eventcenter.log_context import serving
 from eventcenter.schemas import SchemaSet
+from eventcenter.tracing.spans import new_trace
+
+TRACESTATE = "tracestate"  # an extension attribute: CloudEvents' distributed tracing extension names it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ def publish(tenant: str, envelopes: Sequence[Envelope]) -> list[Receipt]:
     """Keep and send events that were found right. When this returns, they are committed: none is lost from here on."""
     if not envelopes:
         return []
-    prepared = [_prepare(tenant, envelope) for envelope in envelopes]
+    prepared = _prepare(tenant, envelopes)
     with transaction.atomic():
         receipts, new = _accept(prepared)
     _send(new)
@@ -78,7 +84,7 @@ def keep(tenant: str, envelopes: Sequence[Envelope]) -> list[Receipt]:
     """
     if not envelopes:
         return []
-    receipts, new = _accept([_prepare(tenant, envelope) for envelope in envelopes])
+    receipts, new = _accept(_prepare(tenant, envelopes))
     transaction.on_commit(partial(_send, new), robust=True)
     return receipts
 
@@ -98,6 +104,24 @@ def _send(prepared: Sequence[Prepared]) -> None:
     outbox_producer().send([(item.id, item.key, *to_kafka(item.envelope)) for item in prepared])
 
 
-def _prepare(tenant: str, envelope: Envelope) -> Prepared:
-    owned = msgspec.structs.replace(envelope, tenant=tenant)
-    return Prepared(owned, new_id(), key_digest(tenant, effective_idempotency_key(owned)), partition_key(owned))
+def _prepare(tenant: str, envelopes: Sequence[Envelope]) -> list[Prepared]:
+    prepared = []
+    for envelope in envelopes:
+        owned = msgspec.structs.replace(_traced(envelope, alone=len(envelopes) == 1), tenant=tenant)
+        digest = key_digest(tenant, effective_idempotency_key(owned))
+        prepared.append(Prepared(owned, new_id(), digest, partition_key(owned)))
+    return prepared
+
+
+def _traced(envelope: Envelope, alone: bool) -> Envelope:
+    """Every event has a trace. A lone one without its own belongs to the request's (W3C Trace Context), with its state;
+    what it says itself of a state without a trace means nothing."""
+    if envelope.traceparent:
+        return envelope
+    request = serving()
+    others = {name: value for name, value in envelope.extensions.items() if name != TRACESTATE}
+    traceparent = request.traceparent if alone else ""
+    if traceparent and request.tracestate and len(others) < MAX_EXTENSIONS:
+        others[TRACESTATE] = request.tracestate
+    traceparent = traceparent or new_trace(settings.KAFKA_EVENTS_TOPIC, request.trace)
+    return msgspec.structs.replace(envelope, traceparent=traceparent, extensions=others)

@@ -15,7 +15,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import InterfaceError, OperationalError, connection
 
-from eventcenter import store
+from eventcenter import log_context, store
+from eventcenter.tracing import switch as tracing
 
 logger = logging.getLogger(__name__)
 
@@ -76,12 +77,15 @@ class WorkerCommand(BaseCommand):
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: self.stopping.set())
+        log_context.set_role(self.role)
+        tracing.start(self.role)
         self.open()
         calm_garbage_collector()
         try:
             self.run(once=bool(options["once"]))
         finally:
             self.close()
+            tracing.stop()
 
     def run(self, once: bool) -> None:
         while not self.stopping.is_set():

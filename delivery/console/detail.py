@@ -57,9 +57,3 @@ def pretty_event(body: bytes) -> str:
         return json.dumps(orjson.loads(body), indent=2, ensure_ascii=False)
     except orjson.JSONDecodeError:
         return body.decode("utf-8", "replace")
-
-
-def trace_id(traceparent: str) -> str:
-    """The second field of a W3C traceparent; "" without one."""
-    parts = traceparent.split("-")
-    return parts[1] if len(parts) >= 4 else ""

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from audit.audited_admin import actor_of
 from delivery.console.access import ConsoleView, htmx_of
-from delivery.console.detail import pretty_event, timeline, trace_id
+from delivery.console.detail import pretty_event, timeline
 from delivery.console.filters import DeliveryFilter, clean_query
 from delivery.console.paging import Cursor, capped_count, page_of
 from delivery.models import ApprovalKind, Attempt, Delivery, LinkKind
@@ -23,6 +23,7 @@ from delivery.work_orders.linking import orders_of
 from eventcenter.access.principal import Principal
 from eventcenter.access.roles import Permission
 from eventcenter.access.scoping import require, within
+from eventcenter.tracing.w3c import trace_id_of
 
 LIVE_ID = "live"  # the part of a page that polls replace
 
@@ -57,7 +58,7 @@ class DeliveryDetail(ConsoleView):
             "delivery": delivery,
             "is_open": delivery.state in OPEN_STATUSES,
             "steps": timeline(delivery, attempts),
-            "trace_id": trace_id(delivery.event.traceparent),
+            "trace_id": trace_id_of(delivery.event.traceparent),
             "blocks_its_key": delivery.state is DeliveryStatus.DEAD and in_line(delivery_id),
             "may_replay": self.principal.may(Permission.REPLAY, delivery.tenant_id),
             "may_operate": self.principal.may(Permission.OPERATE, delivery.tenant_id),

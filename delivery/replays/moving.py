@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 
+from delivery import spans
 from delivery.ingest import UNCLAIMED_LEASE_S
 from delivery.order import ordering
 from delivery.planning import DISPATCH_DELIVERIES
 from delivery.replays import store
 from delivery.store import Hint, NewDispatch, insert_dispatches
+from eventcenter.log_context import serving
+from eventcenter.tracing import switch as tracing
 from subscriptions.models import Endpoint, EndpointState
 
 ENDPOINT_DELETED = "Its endpoint was deleted."
@@ -42,6 +45,9 @@ def requeue(ids: Sequence[UUID], lane: str, now: datetime) -> tuple[int, list[Hi
     """
     assert connection.in_atomic_block, "the deliveries and their dispatches commit together"
     moved = store.requeue(ids, now)
+    if tracing.is_on():
+        replayed, cause = store.replayed(moved), serving().trace
+        transaction.on_commit(lambda: spans.note_replays(replayed, cause), robust=True)
     going = moved - ordering.on_replayed(list(moved))
     ready = [delivery_id for delivery_id in ids if delivery_id in going]
     starts = range(0, len(ready), DISPATCH_DELIVERIES)

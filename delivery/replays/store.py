@@ -7,7 +7,7 @@ delivery_delivery_tenant; without a tenant the primary key. The ids bound the pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString, NamedTuple
@@ -103,6 +103,12 @@ UPDATE delivery_delivery d SET status = 'pending', replays = least(d.replays + 1
     earlier_deaths = CASE WHEN d.dead_at IS NULL THEN d.earlier_deaths ELSE array_append(d.earlier_deaths, d.dead_at) END
 FROM ended WHERE d.id = ended.id AND d.id >= %(floor)s AND d.id <= %(ceiling)s RETURNING d.id
 """
+# Index: primary keys; the bounds prune the days.
+REPLAYED: LiteralString = """
+SELECT d.id, d.replays::integer, e.traceparent FROM delivery_delivery d
+JOIN eventcenter_event e ON e.id = d.event_id AND e.id >= %(floor)s AND e.id <= %(ceiling)s
+WHERE d.id = ANY(%(ids)s) AND d.id >= %(floor)s AND d.id <= %(ceiling)s
+"""
 # A scan of the dispatches, which are few: it ends at the cap.
 OUTSTANDING: LiteralString = """
 SELECT count(*) FROM (SELECT FROM delivery_dispatch WHERE lane = %s AND not_before IS NULL LIMIT %s) AS waiting
@@ -148,6 +154,15 @@ def requeue(ids: Sequence[UUID], now: datetime) -> set[UUID]:
     parameters = {"ids": list(ids), "floor": floor, "ceiling": ceiling, "ended": list(ENDED), "now": now}
     with cursor() as cur:
         return {row[0] for row in cur.execute(REQUEUE, parameters, binary=True)}
+
+
+def replayed(ids: Collection[UUID]) -> list[tuple[UUID, int, str]]:
+    """(id, which round it is in, its event's traceparent), for traces; without those whose event is past its retention."""
+    if not ids:
+        return []
+    floor, ceiling = id_bounds(list(ids))
+    with cursor() as cur:
+        return cur.execute(REPLAYED, {"ids": list(ids), "floor": floor, "ceiling": ceiling}, binary=True).fetchall()
 
 
 def outstanding(most: int) -> int:

@@ -10,7 +10,10 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from delivery.outcome import ErrorKind, Outcome
+from eventcenter.tracing.w3c import trace_id_of
 from subscriptions.routing import Sink
+
+TRACEPARENT = "traceparent"
 
 
 class Sending(NamedTuple):
@@ -23,6 +26,15 @@ class Sending(NamedTuple):
     traceparent: str = ""
     replay: bool = False
     context: object = None  # the caller's own; comes back untouched
+    tracestate: str = ""  # W3C, as the producer gave it; "" in most cases
+
+    @property
+    def trace_headers(self) -> list[tuple[str, str]]:
+        """W3C Trace Context, on every channel that has headers."""
+        if not self.traceparent:
+            return []
+        given = [(TRACEPARENT, self.traceparent)]
+        return [*given, ("tracestate", self.tracestate)] if self.tracestate else given
 
 
 @dataclass(slots=True)
@@ -44,6 +56,12 @@ class Message:
     sink: Sink | None = None  # for channels that need more of the endpoint than a URL
     start_at: float = 0.0
     spacing_s: float = 0.0
+
+
+def ids_of(message: Message) -> dict[str, str]:
+    """Of a log line about one message."""
+    traceparent = next((value for name, value in message.headers if name == TRACEPARENT), "")
+    return {"delivery_id": str(message.delivery_id), "trace_id": trace_id_of(traceparent)}
 
 
 Record = Callable[[Message, Outcome], None]

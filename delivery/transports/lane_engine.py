@@ -12,7 +12,7 @@ from itertools import count
 from queue import Empty, SimpleQueue
 
 from delivery.outcome import ErrorKind, Outcome, OutcomeKind, deferred
-from delivery.transports.base import Gate, Message, Record
+from delivery.transports.base import Gate, Message, Record, ids_of
 from delivery.transports.lanes import Lane, Lanes, Limits, Parcel
 
 logger = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ class LaneEngine(ABC):
         try:
             self._begin(number, parcel.message)
         except Exception:  # whatever one message holds, the others go on
-            logger.exception("engine.begin_fault", extra={"delivery_id": str(parcel.message.delivery_id)})
+            logger.exception("engine.begin_fault", extra=ids_of(parcel.message))
             self._finish(number, FAULT)
 
     def _shed(self, now: float) -> None:
@@ -194,4 +194,4 @@ class LaneEngine(ABC):
         try:
             parcel.record(parcel.message, outcome)
         except Exception:  # the caller's fault must not become everyone's; its lease will run out
-            logger.exception("engine.record_fault", extra={"delivery_id": str(parcel.message.delivery_id)})
+            logger.exception("engine.record_fault", extra=ids_of(parcel.message))

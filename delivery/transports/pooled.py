@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from delivery.outcome import Outcome
-from delivery.transports.base import Gate, Message
+from delivery.transports.base import Gate, Message, ids_of
 from delivery.transports.front import Front
 from delivery.transports.lane_engine import FAULT, LaneEngine
 from delivery.transports.lanes import Limits
@@ -69,7 +69,7 @@ class PoolEngine(LaneEngine):
         try:
             outcome = self._sender.send_one(message)
         except Exception:  # this thread's top: a fault costs its message, not the thread
-            logger.exception("pooled.send_fault", extra={"delivery_id": str(message.delivery_id)})
+            logger.exception("pooled.send_fault", extra=ids_of(message))
             outcome = FAULT
         self.done(number, outcome)
 

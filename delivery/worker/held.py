@@ -41,6 +41,8 @@ class Held:
     loaded: Loaded
     policy: RetryPolicy
     ordering: str | None = None  # of its subscription, when it is ordered: what a dead one does
+    span_id: int = 0  # the attempt's, where its trace is recorded (delivery.spans)
+    channel: str = ""  # with a span_id
 
     @property
     def number(self) -> int:

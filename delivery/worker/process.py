@@ -18,7 +18,9 @@ from delivery.transports.registry import make_transports
 from delivery.worker.admission import Admission
 from delivery.worker.recorder import Recorder
 from delivery.worker.runner import Runner
+from eventcenter import log_context
 from eventcenter.store import beat
+from eventcenter.tracing import switch as tracing
 from eventcenter.worker import calm_garbage_collector, instance_name
 
 # The engine's thread gives the GIL up at every libcurl call and must get it back soon: at Python's 5 ms a busy neighbour
@@ -70,6 +72,7 @@ class WorkerProcess:
                 check_lease()
                 sys.setswitchinterval(SWITCH_INTERVAL_S)
                 calm_garbage_collector()
+                tracing.start(log_context.role() or "worker")
                 beat("worker", instance_name())
                 self._parts = assemble()
             return self._parts.runner
@@ -88,6 +91,7 @@ class WorkerProcess:
             parts = self._parts
         if parts is not None:
             parts.close(settings.WORKER_STOP_DEADLINE_S)
+        tracing.stop()
 
     def close(self) -> None:
         self.begin_close()

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from delivery import hints, store
+from delivery import hints, spans, store
 from delivery.health.breakers import HealthTally
 from delivery.outcome import Outcome
 from delivery.results import judge, result_row
@@ -29,6 +29,7 @@ from delivery.worker import duplicates
 from delivery.worker.consequences import Judged, draw_consequences, has_consequences
 from delivery.worker.held import UNRECORDED_MOST, Batch, Held
 from eventcenter.store import beat
+from eventcenter.tracing import switch as tracing
 from eventcenter.worker import BEAT_EVERY_S, instance_name, process_shard
 
 logger = logging.getLogger(__name__)
@@ -169,6 +170,8 @@ class Recorder:
         else:
             store.delete_dispatches(finished)
         self._forget(items, done)
+        if tracing.is_on():
+            spans.note_attempts(judged)
         hints.publish(to_publish)
         if len(moved) < len(items):
             pairs = zip(judged, rows, strict=True)

@@ -6,12 +6,13 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 
 from django.conf import settings
 from django.utils import timezone
 
-from delivery import store
+from delivery import spans, store
 from delivery.outcome import ErrorKind, Outcome, OutcomeKind, deferred
 from delivery.retry import deadline
 from delivery.store import Loaded
@@ -20,6 +21,7 @@ from delivery.transports.registry import CHANNELS
 from delivery.worker.admission import UNKNOWN_HOLD_S, Admission, Admitted
 from delivery.worker.held import Batch, Held, Lost
 from delivery.worker.recorder import Recorder
+from eventcenter.tracing.w3c import trace_id_of
 from eventcenter.worker import instance_name
 from subscriptions.retry_policy import DEFAULT_POLICY, PolicyError, RetryPolicy, parse_policy
 from subscriptions.routing import DeliverySettings, Sink, delivery_settings
@@ -109,8 +111,10 @@ class Runner:
         """None, and recorded, when none can be made: that must neither hold up the rest nor be tried for ever."""
         loaded = held.loaded
         assert loaded.body is not None
-        traceparent = loaded.traceparent or ""
-        sending = Sending(loaded.id, held.number, loaded.body, int(time.time()), traceparent, held.replay, held)
+        parent, state, span_id = spans.outgoing(loaded.traceparent or "", loaded.body)
+        if span_id:
+            held = replace(held, span_id=span_id, channel=sink.channel)
+        sending = Sending(loaded.id, held.number, loaded.body, int(time.time()), parent, held.replay, held, state)
         try:
             return CHANNELS[sink.channel].build(sink, sending)
         except MissingSecretError as error:
@@ -118,7 +122,8 @@ class Runner:
         except TemplateError as error:
             outcome = Outcome(OutcomeKind.PERMANENT, error_kind=ErrorKind.TEMPLATE, error=str(error))
         except Exception:  # whatever one delivery holds, the rest of its batch goes on
-            logger.exception("runner.message_fault", extra={"delivery_id": str(loaded.id)})
+            ids = {"delivery_id": str(loaded.id), "trace_id": trace_id_of(loaded.traceparent)}
+            logger.exception("runner.message_fault", extra=ids)
             outcome = _FAULT
         self._recorder.put(held, outcome)
         return None

@@ -105,3 +105,4 @@ class ProblemDetails(Answer):
     status = serializers.IntegerField()
     detail = serializers.CharField()
     errors = ProblemField(many=True, required=False)  # type: ignore[assignment]
+    request_id = serializers.CharField(required=False, help_text="The answer's X-Request-ID; log lines have it too.")

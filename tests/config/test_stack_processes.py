@@ -39,7 +39,7 @@ def test_compose_runs_the_processes_of_the_procfile(compose: dict[str, Any]) -> 
 def test_make_run_runs_the_processes_of_the_procfile() -> None:
     assert application().keys() == procfile().keys()
     assert all(argv[0] == sys.executable for argv in application().values())
-    assert application()["beat"][1:] == ["-m", "celery", "-A", "config", "beat"]
+    assert application()["beat"][1:] == ["-m", "celery", "-A", "config", "--quiet", "beat"]
 
 
 def test_program_is_refused_when_it_is_not_pythons() -> None:

@@ -38,8 +38,7 @@ def build(sink: Sink, sending: Sending) -> AmqpMessage:
     attributes, data = split_members(sending.body)
     text = {name: canonical_text(value) for name, value in attributes.items()}
     content_type, headers, body = _form(sink, sending.body, text, data)
-    if sending.traceparent:
-        headers.append(("traceparent", sending.traceparent))
+    headers += sending.trace_headers
     if sending.replay:
         headers.append((REPLAY_HEADER, "true"))
     exchange, pattern = str(sink.config.get("exchange") or ""), str(sink.config.get("routing_key") or "")

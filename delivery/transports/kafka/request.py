@@ -37,8 +37,7 @@ def build(sink: Sink, sending: Sending) -> KafkaMessage:
     attributes, data = split_members(sending.body)
     headers, body = _form(sink, sending.body, attributes, data)
     headers.append((DELIVERY_ID_HEADER, str(sending.delivery_id)))
-    if sending.traceparent:
-        headers.append(("traceparent", sending.traceparent))
+    headers += sending.trace_headers
     if sending.replay:
         headers.append((REPLAY_HEADER, "true"))
     cluster, topic = str(sink.config.get("cluster") or "bus"), str(sink.config.get("topic") or "")

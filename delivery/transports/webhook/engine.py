@@ -19,7 +19,7 @@ from dataclasses import replace
 import pycurl  # noqa: TID251 - this is the transport
 
 from delivery.outcome import ErrorKind, Outcome, OutcomeKind, deferred
-from delivery.transports.base import Gate, Message, Record
+from delivery.transports.base import Gate, Message, Record, ids_of
 from delivery.transports.lanes import MIN_HOLD_S, Lane, Lanes, Limits, Parcel
 from delivery.transports.webhook.guards import HeaderGuard, UrlGuard
 from delivery.transports.webhook.handle import CurlOptions, Handle, unsent
@@ -256,7 +256,7 @@ class Engine:
         try:
             parcel.record(parcel.message, outcome)
         except Exception:  # the caller's fault must not become everyone's; its lease will run out
-            logger.exception("webhook.record_fault", extra={"delivery_id": str(parcel.message.delivery_id)})
+            logger.exception("webhook.record_fault", extra=ids_of(parcel.message))
 
     def _give_up(self, outcome: Outcome) -> None:
         """Report all that is in flight as `outcome`; closing its handle ends a transfer."""

@@ -83,8 +83,7 @@ def build_message(target: Target, sending: Sending) -> Message:
     headers += target.custom_headers
     if target.secrets:
         headers.append((SIGNATURE_HEADER, sign(target.secrets, webhook_id, sending.timestamp, body)))
-    if sending.traceparent:
-        headers.append(("traceparent", sending.traceparent))
+    headers += sending.trace_headers
     if sending.replay:
         headers.append((REPLAY_HEADER, "true"))
     number, context = sending.number, sending.context
