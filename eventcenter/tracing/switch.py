@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 SPOKEN = "http/protobuf"
-SDK = "eventcenter.tracing.export"  # by name: loading the SDK costs 150 ms and 10 MB, which is for those who trace
+SDK = "eventcenter.tracing.export"  # by name: loading the SDK takes time and memory, for those who trace
 
 
 class Recording(Protocol):

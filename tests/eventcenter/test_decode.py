@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from eventcenter.publishing import key_digest
 from eventcenter.schemas import SchemaSet, load_schemas
 from tests.delivery.bus_messages import release
 
+TRACE, OWN = (f"00-{digit * 32}-{digit * 16}-01" for digit in "12")
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SCHEMAS = SchemaSet(load_schemas(Path(__file__).parents[2] / "config" / "events" / "schemas"))
 TENANTS = {"acme": 7}
@@ -79,11 +81,30 @@ def test_row_has_no_nulls_but_the_time_when_the_event_has_only_what_it_must() ->
 
     row = candidate(read_event(event)).row
 
-    assert (row.subject, row.tags, row.traceparent, row.time) == ("", "", "", None)
+    assert (row.subject, row.tags, row.time) == ("", "", None)
+
+
+def test_event_begins_an_unsampled_trace_when_its_producer_gave_none() -> None:
+    found = candidate(read_event(release("acme")))
+
+    assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-00", found.row.traceparent)
+    assert found.envelope.traceparent == found.row.traceparent
+    assert f'"traceparent":"{found.row.traceparent}"'.encode() in found.row.body
+
+
+@pytest.mark.parametrize(("given", "taken"), [(TRACE.encode(), True), (b"nonsense", False), (b"\xff", False)])
+def test_trace_beside_the_event_is_taken_when_its_producer_wrote_it_there(given: bytes, taken: bool) -> None:
+    headers, value = to_kafka(release("acme"))
+
+    found = candidate(read(value, [*headers, ("traceparent", given)]))
+
+    assert (found.row.traceparent == TRACE) is taken
+    own = candidate(read(value, [*headers, ("ce_traceparent", OWN.encode()), ("traceparent", given)]))
+    assert own.row.traceparent == OWN
 
 
 def test_event_is_the_same_when_it_is_written_in_structured_mode() -> None:
-    event = release("acme")
+    event = release("acme", traceparent=TRACE)
 
     found = candidate(read(to_structured(event), [("content-type", b"application/cloudevents+json")]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -18,6 +19,7 @@ from eventcenter.intake import MAX_BATCH_EVENTS
 from eventcenter.models import IdempotencyKey, OutboxMessage, PublishKey
 from subscriptions.models import Tenant
 from tests.eventcenter.sender import (
+    BATCH,
     Sender,
     accepted,
     accepted_one,
@@ -30,6 +32,8 @@ from tests.factories import TenantFactory
 
 pytestmark = pytest.mark.django_db
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 
 def stored() -> dict[str, Any]:
     """The one outbox row's event."""
@@ -40,7 +44,7 @@ def stored() -> dict[str, Any]:
 
 
 def test_event_is_kept_when_it_comes_in_structured_mode(sender: Sender) -> None:
-    sent = event(tags="stable,eu", region="eu-1", tenant="acme")
+    sent = event(tags="stable,eu", region="eu-1", tenant="acme", traceparent=TRACE)
 
     receipt = accepted_one(sender.structured(sent))
 
@@ -121,11 +125,33 @@ def test_data_is_read_when_it_comes_as_base64(sender: Sender) -> None:
 
 
 def test_trace_of_the_request_is_taken_when_the_event_has_none(sender: Sender) -> None:
-    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    accepted(sender.structured(event(tracestate="made=up"), traceparent=TRACE, tracestate="rojo=00f067aa0ba902b7"))
 
-    accepted(sender.structured(event(), traceparent=trace))
+    assert (stored()["traceparent"], stored()["tracestate"]) == (TRACE, "rojo=00f067aa0ba902b7")
 
-    assert stored()["traceparent"] == trace
+
+@pytest.mark.parametrize("state", ["", "no list", "a=" + "x" * 600, "a=1,," + ",b=2" * 40])
+def test_trace_goes_on_without_a_state_when_that_is_malformed(sender: Sender, state: str) -> None:
+    accepted(sender.structured(event(), traceparent=TRACE, tracestate=state))
+
+    assert stored()["traceparent"] == TRACE
+    assert "tracestate" not in stored()
+
+
+def test_event_keeps_its_own_trace_when_the_request_has_another(sender: Sender) -> None:
+    own = TRACE.replace("0af7", "0af8")
+
+    accepted(sender.structured(event(traceparent=own, tracestate="own=1"), traceparent=TRACE, tracestate="rojo=1"))
+
+    assert (stored()["traceparent"], stored()["tracestate"]) == (own, "own=1")
+
+
+def test_every_event_has_an_unsampled_trace_of_its_own_when_nobody_gave_one(sender: Sender) -> None:
+    accepted(sender.post(json.dumps([event(), event()]).encode(), BATCH, {"traceparent": TRACE}))
+
+    found = [json.loads(bytes(row.body))["traceparent"] for row in OutboxMessage.objects.order_by("id")]
+    assert all(re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-00", text) for text in found)
+    assert len({TRACE[3:35], *(text[3:35] for text in found)}) == 3
 
 
 def test_use_of_the_key_is_noted(sender: Sender) -> None:

@@ -30,7 +30,8 @@ def post_v1(sender: Sender, *sent: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("everyone", [True, False])
 def test_v1_event_is_kept_as_the_cloudevent_it_is_whatever_the_flag_says(sender: Sender, everyone: bool) -> None:
     FeatureFlag.objects.update_or_create(name=Flag.EVENT_BUS_V2, defaults={"everyone": everyone})
-    sent = event(tags="stable,eu", region="eu-1", tenant="acme")
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    sent = event(tags="stable,eu", region="eu-1", tenant="acme", traceparent=trace)
 
     accepted_one(post_v1(sender, as_v1(sent)))
 

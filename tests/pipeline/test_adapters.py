@@ -22,7 +22,7 @@ from eventcenter.standardwebhooks import generate_secret
 from tests.eventcenter.adapters import payloads
 from tests.factories import AdapterFactory, EndpointFactory, EndpointSecretFactory, SubscriptionFactory, TenantFactory
 from tests.fakes.receiver import Receiver
-from tests.pipeline.test_end_to_end import is_up
+from tests.pipeline.publisher import is_up
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.kafka

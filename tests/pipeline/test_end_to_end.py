@@ -2,99 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from uuid import uuid4
 
-import orjson
 import pytest
-import requests
 from confluent_kafka import Producer
 from standardwebhooks.webhooks import Webhook
 
 from config.stack.services import Services
-from delivery.bench.events import release_data, release_events
-from delivery.bench.processes import Fleet, free_port
+from delivery.bench.events import release_events
 from delivery.models import Delivery
 from delivery.states import DeliveryStatus
 from eventcenter.bus import kafka_config
 from eventcenter.envelope import partition_key, to_kafka
 from eventcenter.ids import derived_id
-from eventcenter.models import Event, EventType, OutboxMessage, PublishKey
+from eventcenter.models import Event, OutboxMessage
 from eventcenter.standardwebhooks import generate_secret
 from subscriptions.models import ContentMode, Endpoint, EndpointSecret
 from tests.factories import (
     EndpointFactory,
     EndpointSecretFactory,
-    PublishKeyFactory,
     SubscriptionFactory,
-    TenantFactory,
 )
 from tests.fakes.receiver import Received, Receiver
+from tests.pipeline.publisher import TRACE, Publisher
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.kafka
-
-TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-class Publisher:
-    """Signs with the public package and calls the publish API over HTTP."""
-
-    def __init__(self, base: str, key: PublishKey, secret: str) -> None:
-        self.url = f"{base}/internal/events/publish"
-        self.key = key
-        self.secret = secret
-
-    def publish(self, **changes: object) -> requests.Response:
-        tenant = self.key.tenant.slug
-        event = {
-            "specversion": "1.0",
-            "id": str(uuid4()),
-            "source": "/pipelines/release",
-            "type": "plugin.release.published",
-            "subject": "event-mesh",
-            "traceparent": TRACE,
-            "data": orjson.loads(release_data(tenant, "event-mesh", "2.4.1")),
-        }
-        body = orjson.dumps(event | changes).decode()
-        now, msg_id = datetime.now(UTC), f"msg_{uuid4().hex}"
-        headers = {
-            "content-type": "application/cloudevents+json",
-            "x-publish-key": self.key.key_id,
-            "webhook-id": msg_id,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": Webhook(self.secret).sign(msg_id, now, body),
-        }
-        return requests.post(self.url, data=body, headers=headers, timeout=10)
-
-
-def is_up(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=10).ok
-    except requests.RequestException:
-        return False
-
-
-@pytest.fixture
-def endpoint(transactional_db: None, event_types: list[EventType], receiver: Receiver) -> Endpoint:
-    endpoint = EndpointFactory(tenant=TenantFactory(slug="acme"), url=receiver.url("/ci"))
-    SubscriptionFactory(tenant=endpoint.tenant, endpoint=endpoint, types=["plugin.release.*"])
-    return endpoint
-
-
-@pytest.fixture
-def publisher(endpoint: Endpoint, fleet: Fleet) -> Publisher:
-    secret = generate_secret()
-    key = PublishKeyFactory(tenant=endpoint.tenant, secret=secret)
-    port = free_port()
-    fleet.start_web(port)
-    fleet.start_relay()
-    fleet.start_consumer()
-    fleet.start_worker("worker", "deliveries.fast,deliveries.slow,deliveries.retry")
-    fleet.start_sweep()
-    base = f"http://127.0.0.1:{port}"
-    eventually(lambda: is_up(f"{base}/readyz"), timeout=30)
-    return Publisher(base, key, secret)
 
 
 def verified(request: Received, secret: str) -> dict[str, object]:

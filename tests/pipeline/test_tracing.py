@@ -12,8 +12,7 @@ from delivery.bench.processes import Fleet
 from eventcenter.models import Event
 from tests.fakes.collector import Collector, Got
 from tests.fakes.receiver import Answer, Receiver
-from tests.pipeline.test_end_to_end import TRACE, Publisher, endpoint, publisher  # noqa: F401 - fixtures
-from tests.waiting import eventually
+from tests.pipeline.publisher import TRACE, Publisher
 
 pytestmark = pytest.mark.kafka
 TRACE_ID, CALLER = TRACE.split("-")[1:3]
@@ -33,7 +32,11 @@ def by_name(collector: Collector, trace_id: str) -> dict[str, Got]:
 
 
 def test_trace_leads_from_the_request_to_the_receiver_when_a_release_is_published(
-    collector: Collector, publisher: Publisher, receiver: Receiver, topic: str, fleet: Fleet  # noqa: F811
+    collector: Collector,
+    publisher: Publisher,
+    receiver: Receiver,
+    topic: str,
+    fleet: Fleet,
 ) -> None:
     receiver.script("/ci", Answer(503), Answer(204))
     first = publisher.publish(traceparent=None, tags=None)
@@ -44,8 +47,12 @@ def test_trace_leads_from_the_request_to_the_receiver_when_a_release_is_publishe
     new_id = str(Event.objects.get(pk=first.json()["events"][0]["id"]).traceparent).split("-")[1]
     spans = by_name(collector, new_id)
     server, send, process, plan = (
-        spans[name] for name in (
-            "POST /internal/events/publish", f"send {topic}", f"process {topic}", "plan",
+        spans[name]
+        for name in (
+            "POST /internal/events/publish",
+            f"send {topic}",
+            f"process {topic}",
+            "plan",
         )
     )
     assert (server.kind, send.kind, process.kind, plan.kind) == ("server", "producer", "consumer", "internal")
