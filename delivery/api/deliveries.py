@@ -19,6 +19,7 @@ from eventcenter.api.operation import operation
 from eventcenter.api.paging import page
 from eventcenter.api.shapes import Answer, PageOfIds, listing
 from eventcenter.models import Event
+from eventcenter.tracing.w3c import trace_id_of
 from subscriptions.api.subscription_shapes import EndpointRef
 from subscriptions.models import Endpoint, Subscription
 
@@ -29,6 +30,10 @@ class EventRef(Answer):
     id = serializers.UUIDField()
     type = serializers.CharField()
     subject = serializers.CharField()
+    trace_id = serializers.SerializerMethodField()
+
+    def get_trace_id(self, event: Event) -> str:
+        return trace_id_of(event.traceparent)
 
 
 class SubscriptionRef(Answer):

@@ -21,7 +21,7 @@ from delivery.models import DispatchLane
 from delivery.queue_order import QUEUE_PREFIX
 
 STOP_WAIT_S = 10.0
-CELERY = [sys.executable, "-m", "celery", "-A", "config", "--quiet", "worker", "-P", "threads", "-c", "2", "--loglevel", "WARNING"]
+CELERY = [sys.executable, "-m", "celery", "-A", "config", "--quiet", "worker", "-P", "threads", "-c", "2"]
 ALL_QUEUES = ",".join(QUEUE_PREFIX + lane for lane in DispatchLane.values)
 CELERY_FLAGS = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 MANAGE = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py")]

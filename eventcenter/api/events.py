@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import orjson
 from django.db.models import Model, QuerySet
+from django.db.models.functions import Substr
+from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,13 +14,15 @@ from rest_framework.response import Response
 from eventcenter.access.roles import Permission
 from eventcenter.api.base import Api
 from eventcenter.api.etags import one
-from eventcenter.api.fields import Moment, Slug, Text
+from eventcenter.api.fields import Moment, Slug, Text, TraceId
 from eventcenter.api.operation import operation
 from eventcenter.api.paging import page
 from eventcenter.api.shapes import Answer, PageOfIds, listing
 from eventcenter.ids import id_floor, id_time
 from eventcenter.models import Event
+from eventcenter.tracing.w3c import trace_id_of
 
+TRACE_WINDOW = timedelta(days=1)
 T = TypeVar("T", bound=Model)
 
 
@@ -34,8 +38,12 @@ class EventAnswer(Answer):
     time = serializers.DateTimeField(allow_null=True)
     tags = serializers.ListField(child=serializers.CharField())
     traceparent = serializers.CharField()
+    trace_id = serializers.SerializerMethodField(help_text="The trace of all its spans, 32 hexadecimal characters.")
     accepted_at = serializers.SerializerMethodField()
     ingested_at = serializers.DateTimeField()
+
+    def get_trace_id(self, event: Event) -> str:
+        return trace_id_of(event.traceparent)
 
     def get_accepted_at(self, event: Event) -> datetime:
         return id_time(event.pk)
@@ -56,6 +64,10 @@ class EventQuery(PageOfIds):
     subject = Text(required=False, max_length=1024, help_text="Exact.")
     since = Moment(required=False, help_text="Accepted at that time or later.")
     until = Moment(required=False, help_text="Accepted before that time.")
+    trace_id = TraceId(
+        required=False,
+        help_text="The events of one trace. At most a day is looked through: from `since` on, else up to `until` or now.",
+    )
 
 
 Events = listing(EventAnswer, "Events")
@@ -68,6 +80,15 @@ def in_window(rows: QuerySet[T], query: dict[str, Any]) -> QuerySet[T]:
     return rows.filter(pk__lt=id_floor(query["until"])) if "until" in query else rows
 
 
+def of_trace(rows: QuerySet[Event], trace_id: str, query: dict[str, Any], now: datetime) -> QuerySet[Event]:
+    """No index knows trace ids: it would cost each event more than the rare search is worth. So a day is read, not all."""
+    if "since" in query:
+        bound = rows.filter(pk__lt=id_floor(query["since"] + TRACE_WINDOW))
+    else:
+        bound = rows.filter(pk__gte=id_floor(query.get("until", now) - TRACE_WINDOW))
+    return bound.alias(trace=Substr("traceparent", 4, 32)).filter(trace=trace_id)
+
+
 class EventList(Api):
     @operation("list_events", Permission.VIEW, answer=Events, query=EventQuery)
     def get(self, request: Request) -> Response:
@@ -78,6 +99,8 @@ class EventList(Api):
             rows = rows.filter(tenant_id=self.named_tenant(query["tenant"]).pk)
         wanted = {name: query[name] for name in ("type", "subject") if name in query}
         rows = in_window(rows.filter(**wanted), query)
+        if "trace_id" in query:
+            rows = of_trace(rows, query["trace_id"], query, timezone.now())
         return page(request, rows, query, lambda found: EventAnswer(found, many=True).data)
 
 

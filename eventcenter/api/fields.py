@@ -12,6 +12,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 SLUG_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+TRACE_ID_PATTERN = "^[0-9a-f]{32}$"
+_TRACE_ID = re.compile(TRACE_ID_PATTERN[1:-1])
 _SLUG = re.compile(SLUG_PATTERN[1:-1])
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
@@ -39,6 +41,17 @@ class Slug(Text):
         text = super().to_internal_value(data)
         if not _SLUG.fullmatch(text):
             self.fail("slug")
+        return text
+
+
+@extend_schema_field({"type": "string", "pattern": TRACE_ID_PATTERN, "example": "0af7651916cd43dd8448eb211c80319c"})
+class TraceId(Text):
+    default_error_messages: ClassVar = {"trace_id": "takes 32 of 0–9 and a–f, as W3C Trace Context writes a trace-id"}
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        if not _TRACE_ID.fullmatch(text):
+            self.fail("trace_id")
         return text
 
 

@@ -16,6 +16,7 @@ from eventcenter.log_pages.base import LogAdmin
 from eventcenter.log_pages.filters import TenantSlugFilter, WindowFilter
 from eventcenter.log_pages.reading import header_lines, readable, shown
 from eventcenter.models import Event, RejectedEvent
+from eventcenter.tracing.w3c import trace_id_of
 
 
 @admin.register(Event)
@@ -27,12 +28,12 @@ class EventAdmin(LogAdmin[Event]):
     fieldsets: ClassVar = (
         (None, {"fields": ("id", "tenant", "type", "subject", "source", "tag_list")}),
         ("Times", {"fields": ("accepted_at", "ingested_at", "time")}),
-        ("From the producer", {"fields": ("producer_id", "idempotency_key", "traceparent")}),
+        ("From the producer", {"fields": ("producer_id", "idempotency_key", "traceparent", "trace_id")}),
         ("In the bus", {"fields": ("kafka_partition", "kafka_offset")}),
         ("Its deliveries", {"fields": ("deliveries_link",)}),
         ("The CloudEvent, as it is sent", {"fields": ("document",)}),
     )
-    readonly_fields = ("accepted_at", "tag_list", "document", "deliveries_link")
+    readonly_fields = ("accepted_at", "tag_list", "trace_id", "document", "deliveries_link")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         rows: QuerySet[Event] = super().get_queryset(request)
@@ -45,6 +46,10 @@ class EventAdmin(LogAdmin[Event]):
     @admin.display(description="Tags")
     def tag_list(self, row: Event) -> str:
         return ", ".join(row.tags) or "–"
+
+    @admin.display(description="Trace id")
+    def trace_id(self, row: Event) -> str:
+        return trace_id_of(row.traceparent) or "–"
 
     @admin.display(description="Body")
     def document(self, row: Event) -> SafeString:

@@ -9,7 +9,7 @@ import pytest
 from delivery.models import Delivery
 from eventcenter.envelope import V1_CONTENT_TYPE, to_structured, to_v1
 from eventcenter.models import Event, RejectedEvent
-from tests.delivery.bus_messages import ingest_now, on_bus, raw, release
+from tests.delivery.bus_messages import TRACE, ingest_now, on_bus, raw, release
 from tests.factories import SubscriptionFactory, TenantFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("event_types", "empty_queues")]
@@ -20,7 +20,7 @@ MARKED = [("content-type", V1_CONTENT_TYPE.encode())]
 @pytest.mark.parametrize("headers", [MARKED, [], [("content-type", b"application/json")]])
 def test_v1_message_is_ingested_once_when_both_forms_come_over_the_bus(headers: list[tuple[str, bytes]]) -> None:
     SubscriptionFactory(endpoint__tenant=TenantFactory(slug="acme"))
-    sent = release("acme", idempotencykey="payments/2.4.1")
+    sent = release("acme", idempotencykey="payments/2.4.1", traceparent=TRACE)
 
     ingest_now(raw(to_v1(sent), headers))
     ingest_now(on_bus(sent))

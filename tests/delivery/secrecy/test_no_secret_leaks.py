@@ -38,6 +38,7 @@ from tests.delivery.worker.desk import Desk, Make
 from tests.eventcenter.sender import Sender, event
 from tests.factories import PASSWORD, EndpointFactory, SubscriptionFactory, SuperuserFactory, TenantFactory
 from tests.fakes.receiver import Answer, Raw, Receiver
+from tests.tracing import Recorded, recorded
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("event_types", "topic")]
 ACTOR = Actor("system:test")
@@ -63,6 +64,7 @@ class Places:
     log: Log = field(default_factory=Log)
     texts: list[tuple[str, bytes]] = field(default_factory=list)
     shown_once: list[bytes] = field(default_factory=list)
+    traced: Recorded | None = None
 
     def keep(self, where: str, text: object) -> None:
         self.texts.append((where, text if isinstance(text, bytes) else str(text).encode()))
@@ -80,12 +82,14 @@ class Places:
     def everything(self) -> Iterator[tuple[str, bytes]]:
         yield from self.texts
         yield from (("log", line.encode()) for line in self.log.lines)
+        assert self.traced is not None
+        yield from ((f"span {span.name}", span.to_json().encode()) for span in self.traced.spans)
         yield from tables()
 
 
 @pytest.fixture
 def places() -> Iterator[Places]:
-    """With every logger at DEBUG, the database's statements among them."""
+    """With every logger at DEBUG, the database's statements among them, and with every span that can be made."""
     found = Places()
     handler, root = found.log.handler(), logging.getLogger()
     loggers = [root, *(item for item in logging.root.manager.loggerDict.values() if isinstance(item, logging.Logger))]
@@ -94,7 +98,9 @@ def places() -> Iterator[Places]:
         item.setLevel(logging.DEBUG)
     root.addHandler(handler)
     connection.force_debug_cursor = True
-    yield found
+    with recorded() as traced:
+        found.traced = traced
+        yield found
     connection.force_debug_cursor = False
     root.removeHandler(handler)
     for item, level in before:
@@ -185,6 +191,8 @@ def test_no_secret_is_found_anywhere_when_all_of_them_were_used(
     places.keep("standard output", out)
     places.keep("standard error", err)
     assert len(places.log.lines) > 200
+    assert places.traced is not None
+    assert {"POST /internal/events/publish", "delivery send"} <= {span.name for span in places.traced.spans}
     assert Attempt.objects.filter(error__gt="").count() >= len(endpoints)
     assert leaks(secrets, places.everything()) == []
     # And the search would have found them: where they are meant to be shown they are.

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
+from django.utils import timezone
 
 from eventcenter.access.roles import Role
 from eventcenter.models import EventType
 from subscriptions.models import Tenant
 from tests.api_caller import fields, signed_in, with_key
-from tests.factories import EventFactory, RejectedEventFactory, TenantFactory
+from tests.factories import EventFactory, RejectedEventFactory, TenantFactory, event_id_at
 
 pytestmark = pytest.mark.django_db
 
@@ -26,6 +29,24 @@ def test_event_is_shown_whole_and_listed_without_its_body(acme: Tenant) -> None:
     (listed,) = eva.get("events?type=plugin.release.published").json()["items"]
     assert listed == {name: value for name, value in whole.items() if name != "cloudevent"}
     assert eva.get("events?subject=other").json()["items"] == []
+
+
+def test_events_of_a_trace_are_listed_when_they_are_of_the_day(acme: Tenant) -> None:
+    now = timezone.now()
+    trace = "00-" + "ab" * 16 + "-b7ad6b7169203331-01"
+    old = EventFactory(tenant=acme, traceparent=trace, id=event_id_at(now - timedelta(days=3)))
+    new, _ = EventFactory(tenant=acme, traceparent=trace), EventFactory(tenant=acme)
+    eva = signed_in((acme, Role.VIEWER))
+
+    def listed(**query: str) -> list[str]:
+        answer = eva.get(f"events?{urlencode({'trace_id': 'ab' * 16} | query)}").json()
+        assert {item["trace_id"] for item in answer["items"]} <= {"ab" * 16}
+        return [item["id"] for item in answer["items"]]
+
+    assert listed() == [str(new.pk)]
+    assert listed(since=(now - timedelta(days=3, hours=1)).isoformat()) == [str(old.pk)]
+    assert listed(until=(now - timedelta(days=2, hours=23)).isoformat()) == [str(old.pk)]
+    assert list(fields(eva.get("events?trace_id=AB"), 400)) == ["trace_id"]
 
 
 def test_event_types_are_listed_with_their_schema(acme: Tenant, event_types: list[EventType]) -> None:
