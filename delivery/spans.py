@@ -20,38 +20,22 @@ from delivery.planning import PlannedDelivery
 from delivery.results import Verdict
 from delivery.worker.held import Held
 from eventcenter.decode import Candidate
-from eventcenter.envelope.structured import split_members
 from eventcenter.tracing import bus_spans, names, spans, switch, w3c
 from eventcenter.tracing.w3c import TraceContext
 from subscriptions.models import Channel
 
-TRACESTATE = "tracestate"
 
-
-class Trace(NamedTuple):
-    """The trace headers of one attempt. `span_id` 0: nobody records it."""
-
-    traceparent: str
-    tracestate: str = ""
-    span_id: int = 0
-
-
-def outgoing(traceparent: str, body: bytes) -> Trace:
-    """What the receiver gets: the event's trace, below the attempt's own span where there will be one."""
-    state = _tracestate(body) if traceparent and w3c.may_hold_tracestate(body) else ""
+def outgoing(traceparent: str) -> tuple[str, int]:
+    """The traceparent that the receiver gets, and the span id in it: the event's trace, below the attempt's own span
+    where there will be one. Else the event's own context, and 0."""
     made = switch.recording()
-    if made is None or not traceparent:
-        return Trace(traceparent, state)
+    if made is None:
+        return traceparent, 0
     parent = w3c.parse(traceparent)
     if parent is None or not parent.sampled or not made.records(parent):
-        return Trace(traceparent, state)
+        return traceparent, 0
     span_id = w3c.new_span_id()
-    return Trace(TraceContext(parent.trace_id, span_id, True).text(), state, span_id)
-
-
-def _tracestate(body: bytes) -> str:
-    """Of a stored event, whose producer may have sent anything that is text."""
-    return w3c.parse_tracestate(split_members(body)[0].get(TRACESTATE))
+    return TraceContext(parent.trace_id, span_id, True).text(), span_id
 
 
 def note_attempts(results: Iterable[tuple[Held, Outcome, Verdict]]) -> None:

@@ -58,6 +58,7 @@ class Loaded(NamedTuple):
     body: bytes | None
     traceparent: str | None
     tenant_id: int
+    tracestate: str | None = None
 
 
 class ResultRow(NamedTuple):
@@ -108,7 +109,7 @@ WHERE id = %s AND token = %s RETURNING delivery_ids, coalesce(not_before, create
 # worker died: what had failed or was held by then has a later next_attempt_at, and a dispatch of its own or the sweep.
 LOAD: LiteralString = """
 SELECT d.id, d.endpoint_id, d.subscription_id, d.status, d.attempts, d.tries, d.replays, d.round_at, e.body, e.traceparent,
-    d.tenant_id
+    d.tenant_id, e.tracestate
 FROM delivery_delivery d LEFT JOIN eventcenter_event e ON e.id = d.event_id AND e.id >= %(floor)s AND e.id <= %(ceiling)s
 WHERE d.id = ANY(%(ids)s) AND d.id >= %(floor)s AND d.id <= %(ceiling)s AND d.status IN ('pending', 'retrying')
     AND (d.next_attempt_at IS NULL OR d.next_attempt_at <= %(planned_for)s)

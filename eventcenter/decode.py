@@ -23,11 +23,12 @@ from eventcenter.envelope import (
 )
 from eventcenter.ids import id_floor, new_id
 from eventcenter.models import RejectReason
-from eventcenter.publishing import key_digest
+from eventcenter.publishing import TRACESTATE, key_digest
 from eventcenter.schemas import SchemaSet
 from eventcenter.store import EventRow
 from eventcenter.tracing.bus_spans import given_beside
 from eventcenter.tracing.spans import new_trace
+from eventcenter.tracing.w3c import parse_tracestate
 
 # An id that claims to be of later than this is not one of ours: it would land in a day that does not exist yet.
 ID_AHEAD = timedelta(minutes=10)
@@ -89,8 +90,7 @@ def decode(message: BusMessage, schemas: SchemaSet, tenant_ids: TenantIds, now: 
 def _candidate(message: BusMessage, envelope: Envelope, tenant_id: int, now: datetime) -> Candidate:
     event_id, envelope = _take_event_id(envelope, now)
     if not envelope.traceparent:
-        traceparent = given_beside(message.headers or ()) or new_trace(message.topic)
-        envelope = msgspec.structs.replace(envelope, traceparent=traceparent)
+        envelope = _begin_trace(message, envelope)
     key = effective_idempotency_key(envelope)
     row = EventRow(
         id=event_id,
@@ -102,12 +102,20 @@ def _candidate(message: BusMessage, envelope: Envelope, tenant_id: int, now: dat
         time=envelope.time,
         tags=",".join(envelope.tags),
         traceparent=envelope.traceparent or "",
+        tracestate=parse_tracestate(state) if (state := envelope.extensions.get(TRACESTATE)) else "",
         idempotency_key=key,
         body=to_structured(envelope),
         kafka_partition=message.partition,
         kafka_offset=message.offset,
     )
     return Candidate(message, envelope, key_digest(envelope.tenant or "", key), row)
+
+
+def _begin_trace(message: BusMessage, envelope: Envelope) -> Envelope:
+    """The trace that its producer wrote beside it, else a new one; a state without a trace means nothing."""
+    traceparent = given_beside(message.headers or ()) or new_trace(message.topic)
+    others = {name: value for name, value in envelope.extensions.items() if name != TRACESTATE}
+    return msgspec.structs.replace(envelope, traceparent=traceparent, extensions=others)
 
 
 def _take_event_id(envelope: Envelope, now: datetime) -> tuple[UUID, Envelope]:

@@ -215,6 +215,9 @@ class Event(models.Model):
     time = models.DateTimeField(null=True, help_text="When it happened, by the producer's clock.")
     tags = ArrayField(models.TextField())
     traceparent = models.TextField()
+    tracestate = models.TextField(
+        blank=True, db_default="", help_text="W3C, as the producer gave it and as it is passed on; empty in most cases."
+    )
     idempotency_key = models.TextField()
     body = models.BinaryField(help_text="The canonical structured CloudEvent: what webhooks send, byte for byte.")
     kafka_partition = models.IntegerField()

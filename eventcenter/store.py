@@ -28,6 +28,7 @@ class EventRow(NamedTuple):
     time: datetime | None
     tags: str
     traceparent: str
+    tracestate: str
     idempotency_key: str
     body: bytes
     kafka_partition: int
@@ -104,12 +105,12 @@ RETURNING event_id
 # Index: primary key (the conflict). What does not return had an id that another event has.
 INSERT_EVENTS: LiteralString = """
 INSERT INTO eventcenter_event (id, tenant_id, type, source, subject, producer_id, time, tags, traceparent,
-    idempotency_key, body, kafka_partition, kafka_offset, ingested_at)
+    tracestate, idempotency_key, body, kafka_partition, kafka_offset, ingested_at)
 SELECT id, tenant_id, type, source, subject, producer_id, time, string_to_array(tags, ','), traceparent,
-    idempotency_key, body, kafka_partition, kafka_offset, now()
+    tracestate, idempotency_key, body, kafka_partition, kafka_offset, now()
 FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::text[],
-    %b::text[], %b::text[], %b::bytea[], %b::integer[], %b::bigint[])
-    AS t (id, tenant_id, type, source, subject, producer_id, time, tags, traceparent, idempotency_key, body,
+    %b::text[], %b::text[], %b::text[], %b::bytea[], %b::integer[], %b::bigint[])
+    AS t (id, tenant_id, type, source, subject, producer_id, time, tags, traceparent, tracestate, idempotency_key, body,
         kafka_partition, kafka_offset)
 ON CONFLICT (id) DO NOTHING RETURNING id
 """

@@ -111,10 +111,11 @@ class Runner:
         """None, and recorded, when none can be made: that must neither hold up the rest nor be tried for ever."""
         loaded = held.loaded
         assert loaded.body is not None
-        parent, state, span_id = spans.outgoing(loaded.traceparent or "", loaded.body)
+        parent, span_id = spans.outgoing(loaded.traceparent or "")
         if span_id:
             held = replace(held, span_id=span_id, channel=sink.channel)
-        sending = Sending(loaded.id, held.number, loaded.body, int(time.time()), parent, held.replay, held, state)
+        now, state = int(time.time()), loaded.tracestate or ""
+        sending = Sending(loaded.id, held.number, loaded.body, now, parent, held.replay, held, state)
         try:
             return CHANNELS[sink.channel].build(sink, sending)
         except MissingSecretError as error:

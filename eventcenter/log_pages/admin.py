@@ -28,7 +28,7 @@ class EventAdmin(LogAdmin[Event]):
     fieldsets: ClassVar = (
         (None, {"fields": ("id", "tenant", "type", "subject", "source", "tag_list")}),
         ("Times", {"fields": ("accepted_at", "ingested_at", "time")}),
-        ("From the producer", {"fields": ("producer_id", "idempotency_key", "traceparent", "trace_id")}),
+        ("From the producer", {"fields": ("producer_id", "idempotency_key", "trace_id", "traceparent", "tracestate")}),
         ("In the bus", {"fields": ("kafka_partition", "kafka_offset")}),
         ("Its deliveries", {"fields": ("deliveries_link",)}),
         ("The CloudEvent, as it is sent", {"fields": ("document",)}),

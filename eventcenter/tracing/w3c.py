@@ -16,7 +16,6 @@ MAX_TRACESTATE_MEMBERS = 32
 
 _KEY = r"(?:[a-z][_0-9a-z\-*/]{0,255}|[a-z0-9][_0-9a-z\-*/]{0,240}@[a-z][_0-9a-z\-*/]{0,13})"
 _MEMBER = re.compile(rf"[ \t]*(?:{_KEY}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{{0,255}}[\x21-\x2b\x2d-\x3c\x3e-\x7e])?[ \t]*")
-_MARK = b'"tracestate":"'  # in canonical structured JSON; within a string of the data its quotes would be escaped
 
 
 class TraceContext(NamedTuple):
@@ -60,8 +59,3 @@ def parse_tracestate(value: object) -> str:
     if len(members) > MAX_TRACESTATE_MEMBERS or not all(_MEMBER.fullmatch(member) for member in members):
         return ""
     return value
-
-
-def may_hold_tracestate(body: bytes) -> bool:
-    """Whether it is worth while to look for the attribute in a stored event's body. Nearly no event has it."""
-    return _MARK in body

@@ -67,6 +67,7 @@ def test_row_holds_the_event_when_it_is_right() -> None:
         "time": at,
         "tags": "stable,eu",
         "traceparent": event.traceparent,
+        "tracestate": "",
         "idempotency_key": f"{event.source} {event.id}",
         "body": to_structured(event),
         "kafka_partition": 2,

@@ -40,6 +40,7 @@ def row(**changes: Any) -> EventRow:
         "time": None,
         "tags": "",
         "traceparent": "",
+        "tracestate": "",
         "idempotency_key": "k",
         "body": b"{}",
         "kafka_partition": 0,

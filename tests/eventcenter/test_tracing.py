@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
@@ -22,6 +23,7 @@ from eventcenter.tracing import bus_spans, export, spans, switch, w3c
 from eventcenter.tracing.export import PatientExporter
 from tests.eventcenter.sender import BATCH, Sender, accepted, event, new_sender
 from tests.tracing import context, parent_id, recorded
+from tests.waiting import eventually
 
 TRACE_ID, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACE = f"00-{TRACE_ID}-{CALLER}-01"
@@ -161,6 +163,29 @@ def test_log_has_one_line_for_each_change_when_the_collector_goes_and_comes(
     inner.is_there = True
     assert [patient.export([]) for _ in range(2)] == [SpanExportResult.SUCCESS] * 2
     assert [line.message for line in caplog.records] == ["tracing.collector_away", "tracing.collector_back"]
+
+
+def test_nothing_waits_when_the_collector_is_away(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real exporter, to a port where nobody listens. More spans than the SDK's queue takes."""
+    nobody = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TIMEOUT": "0.5"}
+    for name, value in (nobody | {"OTEL_BSP_SCHEDULE_DELAY": "20"}).items():
+        monkeypatch.setenv(name, value)
+    switch.start("test")
+    assert switch.is_on()
+
+    began = time.monotonic()
+    for _ in range(5000):
+        spans.end(spans.begin("work", SpanKind.INTERNAL, w3c.parse(TRACE), {}))
+    worked_s = time.monotonic() - began
+    eventually(lambda: "tracing.collector_away" in caplog.messages)
+    switch.stop()
+
+    assert worked_s < 3
+    assert time.monotonic() - began < export.CLOSE_S + 5
+    assert caplog.messages == ["tracing.collector_away"]
+    assert not switch.is_on()
 
 
 # --- Publish -----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from delivery.bench import fairness
+from delivery.bench import fairness, tracing_cost
 from delivery.bench.processes import MANAGE, Fleet
 from delivery.bench.report import as_json, as_text
 from delivery.bench.run import Bench, Plan
@@ -40,10 +40,16 @@ class Command(BaseCommand):
         parser.add_argument(
             "--fairness", action="store_true", help="Instead: what a tenant's flood does to another's fresh events."
         )
+        parser.add_argument(
+            "--tracing-cost", action="store_true", help="Instead: what a trace costs a delivery, in µs."
+        )
         parser.add_argument("--waiting", type=int, default=100_000, help="Deliveries in the flood of --fairness.")
         parser.add_argument("--json", action="store_true", help="End with one line of JSON.")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["tracing_cost"]:
+            self.stdout.write("\n".join(f"{cost:6.2f} µs  {what}" for what, cost in tracing_cost.measure().items()))
+            return
         if not settings.SERVICES_CONFIGURED:
             sys.exit(run_in_own_stack(sys.argv[2:]))
         if not settings.KAFKA_EVENTS_TOPIC.startswith("bench-"):
