@@ -13,6 +13,10 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="event",
             name="tracestate",
-            field=models.TextField(blank=True, db_default=""),
+            field=models.TextField(
+                blank=True,
+                db_default="",
+                help_text="W3C, as the producer gave it and as it is passed on; empty in most cases.",
+            ),
         ),
     ]

@@ -94,7 +94,7 @@ class SdkRecording:
         if isinstance(sampler, ParentBased):
             return parent.sampled
         asked = sampler.should_sample(spans.below(parent), parent.trace_id, LIBRARY)
-        return asked.decision.is_sampled()
+        return bool(asked.decision.is_sampled())  # type: ignore[no-untyped-call]
 
     def with_id(self, span_id: int) -> None:
         self._ids.give(span_id)
