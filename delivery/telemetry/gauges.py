@@ -75,7 +75,7 @@ SELECT count(*) FROM (SELECT order_key, seq FROM delivery_ordereddelivery LIMIT 
 # Primary keys of two small tables: a row an endpoint.
 BREAKERS: LiteralString = """
 SELECT coalesce(b.state, 'closed'), count(*) FROM subscriptions_endpoint AS e
-LEFT JOIN delivery_breaker AS b ON b.endpoint_id = e.id GROUP BY 1
+LEFT JOIN delivery_breaker AS b ON b.endpoint_id = e.id WHERE e.archived_at IS NULL GROUP BY 1
 """
 
 

@@ -1,0 +1,133 @@
+"""What is said of each endpoint and of each tenant. How many series that makes is bounded by METRICS_SERIES_MOST.
+
+Shown are the first endpoints (and tenants) by id, since those do not change places; the others are summed as "(others)".
+What was deleted is in no series of its own; its deliveries stay in its tenant's and in the deployment's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django.conf import settings
+
+from delivery.counters import percentile_ms
+from delivery.models import Breaker, BreakerState
+from delivery.telemetry import sums
+from delivery.telemetry.deployment import LATENCY_WINDOW, refused
+from delivery.telemetry.reading import Reading, counted, latency, reading
+from delivery.telemetry.settled import Settled
+from delivery.telemetry.sums import FOREVER, EndpointSums, Sums
+from subscriptions.models import Endpoint, EndpointState, Tenant
+
+OTHERS = "(others)"
+UNKNOWN = "(unknown)"  # of a publish with a key that there is not; slugs have no brackets
+
+Labels = tuple[str, ...]
+ByEndpoint = dict[int, EndpointSums]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Endpoint and tenant → their labels; those of whom nothing is shown are "(others)", what was deleted is missing."""
+
+    endpoints: Mapping[int, Labels]
+    tenants: Mapping[int, Labels]
+    disabled: frozenset[int]  # endpoints
+
+    def shown(self) -> Iterator[Labels]:
+        return (labels for labels in dict.fromkeys(self.endpoints.values()))
+
+
+def names() -> Names:
+    """As they are now: a primary key's walk over two small tables."""
+    most = settings.METRICS_SERIES_MOST
+    tenants = dict(Tenant.objects.order_by("pk").values_list("pk", "slug"))
+    shown = {key: (slug,) if place < most else (OTHERS,) for place, (key, slug) in enumerate(tenants.items())}
+    endpoints: dict[int, Labels] = {}
+    disabled = set()
+    rows = Endpoint.objects.order_by("pk").values_list("pk", "tenant_id", "slug", "state")
+    for place, (key, tenant_id, slug, state) in enumerate(rows):
+        endpoints[key] = (tenants.get(tenant_id, UNKNOWN), slug) if place < most else (OTHERS, OTHERS)
+        if state == EndpointState.DISABLED:
+            disabled.add(key)
+    return Names(endpoints, {0: (UNKNOWN,)} | shown, frozenset(disabled))
+
+
+def add_by_endpoint(one: ByEndpoint, other: ByEndpoint) -> ByEndpoint:
+    added = dict(one)
+    for key, found in other.items():
+        known = added.get(key)
+        added[key] = replace(found) if known is None else plus(known, found)
+    return added
+
+
+def plus(one: EndpointSums, other: EndpointSums) -> EndpointSums:
+    both = Sums.__add__(one, other)
+    return EndpointSums(**{name: getattr(both, name) for name in Sums.__slots__}, tenant_id=one.tenant_id)
+
+
+class EndpointTotals:
+    """Remembers settled sums: one for the life of a process."""
+
+    def __init__(self) -> None:
+        self._sums = Settled(sums.total_by_endpoint, add_by_endpoint)
+        self._refused = Settled(refused, lambda one, other: one + other)
+
+    def read(self, now: datetime) -> Iterator[Reading]:
+        """Every family of the catalog's places "endpoint" and "tenant". Raises what the database raises."""
+        known = names()
+        by_endpoint = self._sums.read(now)
+        yield from endpoints(by_endpoint, known)
+        yield from states(known)
+        yield from percentiles(now, known)
+        by_tenant = [(known.tenants.get(found.tenant_id), found) for found in by_endpoint.values()]
+        for labels, found in grouped(by_tenant, known.tenants.values()).items():
+            if labels != (UNKNOWN,):
+                yield from counted("tenant", found, *labels)
+        yield from self._refusals(now, known)
+
+    def _refusals(self, now: datetime, known: Names) -> Iterator[Reading]:
+        found: dict[Labels, int] = {}
+        for (tenant_id, reason), count in self._refused.read(now).items():
+            tenant = known.tenants.get(tenant_id)
+            if tenant is not None:
+                found[(*tenant, reason)] = found.get((*tenant, reason), 0) + count
+        for labels, count in found.items():
+            yield reading("event_tenant_publish_signature_errors_total", count, *labels)
+
+
+def grouped(found: Iterable[tuple[Labels | None, Sums]], every: Iterable[Labels]) -> dict[Labels, Sums]:
+    """Sums by labels; all of `every` are there, and what has no labels is left out."""
+    by_labels = {labels: Sums() for labels in every}
+    for labels, each in found:
+        if labels is not None:
+            by_labels[labels] = Sums.__add__(by_labels[labels], each)
+    return by_labels
+
+
+def endpoints(by_endpoint: ByEndpoint, known: Names) -> Iterator[Reading]:
+    found = ((known.endpoints.get(key), each) for key, each in by_endpoint.items())
+    for labels, each in grouped(found, known.shown()).items():
+        yield from counted("endpoint", each, *labels)
+        yield latency("endpoint", each, *labels)
+
+
+def states(known: Names) -> Iterator[Reading]:
+    opened = set(Breaker.objects.exclude(state=BreakerState.CLOSED).values_list("endpoint_id", flat=True))
+    for name, having in (("breaker_open", opened), ("disabled", known.disabled)):
+        found = dict.fromkeys(known.shown(), 0)
+        for key, labels in known.endpoints.items():
+            found[labels] += key in having
+        for labels, count in found.items():
+            yield reading(f"event_endpoint_{name}", count, *labels)
+
+
+def percentiles(now: datetime, known: Names) -> Iterator[Reading]:
+    recent = sums.by_endpoint(now - LATENCY_WINDOW, FOREVER)
+    found = ((known.endpoints.get(key), each) for key, each in recent.items())
+    for labels, each in grouped(found, known.shown()).items():
+        p95_ms = percentile_ms(each.latency_buckets, 0.95)
+        if p95_ms is not None:
+            yield reading("event_endpoint_latency_p95_seconds", p95_ms / 1000, *labels)
