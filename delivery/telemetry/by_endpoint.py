@@ -6,6 +6,7 @@ What was deleted is in no series of its own; its deliveries stay in its tenant's
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -79,39 +80,52 @@ class EndpointTotals:
         """Every family of the catalog's places "endpoint" and "tenant". Raises what the database raises."""
         known = names()
         by_endpoint = self._sums.read(now)
-        yield from endpoints(by_endpoint, known)
+        yield from endpoint_counts(by_endpoint, known)
+        yield from latencies(by_endpoint, known)
         yield from states(known)
         yield from percentiles(now, known)
-        by_tenant = [(known.tenants.get(found.tenant_id), found) for found in by_endpoint.values()]
-        for labels, found in grouped(by_tenant, known.tenants.values()).items():
-            if labels != (UNKNOWN,):
-                yield from counted("tenant", found, *labels)
-        yield from self._refusals(now, known)
-
-    def _refusals(self, now: datetime, known: Names) -> Iterator[Reading]:
-        found: dict[Labels, int] = {}
-        for (tenant_id, reason), count in self._refused.read(now).items():
-            tenant = known.tenants.get(tenant_id)
-            if tenant is not None:
-                found[(*tenant, reason)] = found.get((*tenant, reason), 0) + count
-        for labels, count in found.items():
-            yield reading("event_tenant_publish_signature_errors_total", count, *labels)
+        yield from tenant_counts(by_endpoint, known)
+        yield from refusals(self._refused.read(now), known)
 
 
 def grouped(found: Iterable[tuple[Labels | None, Sums]], every: Iterable[Labels]) -> dict[Labels, Sums]:
-    """Sums by labels; all of `every` are there, and what has no labels is left out."""
+    """Sums by labels; all of `every` are there, and what is none of theirs is left out."""
     by_labels = {labels: Sums() for labels in every}
     for labels, each in found:
-        if labels is not None:
+        if labels in by_labels:
             by_labels[labels] = Sums.__add__(by_labels[labels], each)
     return by_labels
 
 
-def endpoints(by_endpoint: ByEndpoint, known: Names) -> Iterator[Reading]:
-    found = ((known.endpoints.get(key), each) for key, each in by_endpoint.items())
-    for labels, each in grouped(found, known.shown()).items():
+def endpoint_sums(by_endpoint: ByEndpoint, known: Names) -> dict[Labels, Sums]:
+    return grouped(((known.endpoints.get(key), each) for key, each in by_endpoint.items()), known.shown())
+
+
+def endpoint_counts(by_endpoint: ByEndpoint, known: Names) -> Iterator[Reading]:
+    for labels, each in endpoint_sums(by_endpoint, known).items():
         yield from counted("endpoint", each, *labels)
+
+
+def latencies(by_endpoint: ByEndpoint, known: Names) -> Iterator[Reading]:
+    for labels, each in endpoint_sums(by_endpoint, known).items():
         yield latency("endpoint", each, *labels)
+
+
+def tenant_counts(by_endpoint: ByEndpoint, known: Names) -> Iterator[Reading]:
+    every = [labels for labels in known.tenants.values() if labels != (UNKNOWN,)]
+    found = ((known.tenants.get(each.tenant_id), each) for each in by_endpoint.values())
+    for labels, each in grouped(found, every).items():
+        yield from counted("tenant", each, *labels)
+
+
+def refusals(counts: Mapping[tuple[int, str], int], known: Names) -> Iterator[Reading]:
+    found: Counter[Labels] = Counter()
+    for (tenant_id, reason), count in counts.items():
+        tenant = known.tenants.get(tenant_id)
+        if tenant is not None:
+            found[*tenant, reason] += count
+    for labels, count in found.items():
+        yield reading("event_tenant_publish_signature_errors_total", count, *labels)
 
 
 def states(known: Names) -> Iterator[Reading]:
@@ -126,8 +140,7 @@ def states(known: Names) -> Iterator[Reading]:
 
 def percentiles(now: datetime, known: Names) -> Iterator[Reading]:
     recent = sums.by_endpoint(now - LATENCY_WINDOW, FOREVER)
-    found = ((known.endpoints.get(key), each) for key, each in recent.items())
-    for labels, each in grouped(found, known.shown()).items():
+    for labels, each in endpoint_sums(recent, known).items():
         p95_ms = percentile_ms(each.latency_buckets, 0.95)
         if p95_ms is not None:
             yield reading("event_endpoint_latency_p95_seconds", p95_ms / 1000, *labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import LiteralString, NamedTuple
 
@@ -68,15 +68,19 @@ class Deployment:
         yield latency("delivery", total)
         for name, count in self._ingested.read(now)._asdict().items():
             yield reading(f"event_delivery_{name}_total", count)
-        by_reason: Counter[str] = Counter()
-        for (_, reason), count in self._refused.read(now).items():
-            by_reason[reason] += count
-        for reason, count in by_reason.items():
-            yield reading("event_publish_signature_errors_total", count, reason)
+        yield from total_refusals(self._refused.read(now))
         yield from recent(now)
         yield from standing(gauges.read(now))
         yield from alerts()
         yield from processes(now)
+
+
+def total_refusals(counts: Mapping[tuple[int, str], int]) -> Iterator[Reading]:
+    by_reason: Counter[str] = Counter()
+    for (_, reason), count in counts.items():
+        by_reason[reason] += count
+    for reason, count in by_reason.items():
+        yield reading("event_publish_signature_errors_total", count, reason)
 
 
 def recent(now: datetime) -> Iterator[Reading]:

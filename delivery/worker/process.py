@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
@@ -13,11 +14,13 @@ from django.core.exceptions import ImproperlyConfigured
 from delivery.health.breakers import Board, HealthTally
 from delivery.limiting.limits import Limiter
 from delivery.limiting.places import Places
-from delivery.transports.base import Gate
+from delivery.telemetry.of_process import WorkerMetrics
+from delivery.transports.base import Gate, Transport
 from delivery.transports.registry import make_transports
 from delivery.worker.admission import Admission
 from delivery.worker.recorder import Recorder
 from delivery.worker.runner import Runner
+from eventcenter.metrics_port import MetricsPort
 from eventcenter.store import beat
 from eventcenter.worker import calm_garbage_collector, instance_name
 
@@ -35,6 +38,7 @@ class WorkerParts:
     runner: Runner
     recorder: Recorder
     places: Places
+    transports: Mapping[str, Transport]
 
     def close(self, deadline_s: float) -> None:
         self.runner.close(deadline_s)
@@ -50,7 +54,8 @@ def assemble(role: str = "worker") -> WorkerParts:
     recorder = Recorder(HealthTally(board), [places.keep_alive], role)
     gate.may_start = recorder.has_room
     admission = Admission(board, Limiter(settings.REDIS_URL), places)
-    return WorkerParts(Runner(make_transports(gate), recorder, admission), recorder, places)
+    transports = make_transports(gate)
+    return WorkerParts(Runner(transports, recorder, admission), recorder, places, transports)
 
 
 class WorkerProcess:
@@ -59,6 +64,7 @@ class WorkerProcess:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._parts: WorkerParts | None = None
+        self._port: MetricsPort | None = None
         self._closer: threading.Thread | None = None
 
     def runner(self) -> Runner | None:
@@ -71,7 +77,9 @@ class WorkerProcess:
                 sys.setswitchinterval(SWITCH_INTERVAL_S)
                 calm_garbage_collector()
                 beat("worker", instance_name())
-                self._parts = assemble()
+                self._parts = parts = assemble()
+                self._port = MetricsPort("worker", instance_name(), [WorkerMetrics(parts.transports, parts.recorder)])
+                self._port.open()
             return self._parts.runner
 
     def begin_close(self) -> None:
@@ -85,9 +93,11 @@ class WorkerProcess:
 
     def _close(self) -> None:
         with self._lock:
-            parts = self._parts
+            parts, port = self._parts, self._port
         if parts is not None:
             parts.close(settings.WORKER_STOP_DEADLINE_S)
+        if port is not None:
+            port.close()
 
     def close(self) -> None:
         self.begin_close()
