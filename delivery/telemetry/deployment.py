@@ -21,6 +21,9 @@ from eventcenter.store import rows
 
 LATENCY_WINDOW = timedelta(minutes=5)
 DAY = timedelta(hours=24)
+# What every deployment has: 0 of one of these is worth an alert, even if there never was one. Readiness asks for fewer: a
+# web process goes on without those that only replay, judge or call.
+EXPECTED = (*ROLES, "replays", "telemetry", "pager")
 
 # Index: primary key, a range of minutes.
 INGESTED: LiteralString = """
@@ -124,7 +127,7 @@ def processes(now: datetime) -> Iterator[Reading]:
     alive = Count("id", filter=Q(seen_at__gte=now - SILENT_AFTER))
     seen = {role: (count, at) for role, count, at in
             Heartbeat.objects.values_list("role").annotate(alive=alive, last=Max("seen_at"))}  # fmt: skip
-    for role in sorted({*ROLES, *seen}):
+    for role in sorted({*EXPECTED, *seen}):
         count, at = seen.get(role, (0, None))
         yield reading("event_delivery_processes", count, role)
         if at is not None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -36,11 +37,11 @@ class Candidate:
 
 
 @pytest.fixture
-def candidates(request: pytest.FixtureRequest) -> list[Candidate]:
+def candidates() -> Iterator[list[Candidate]]:
     made = [Candidate(), Candidate()]
+    yield made
     for each in made:
-        request.addfinalizer(each.close)
-    return made
+        each.close()
 
 
 def end_connection(pid: int) -> None:
