@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
@@ -57,11 +57,8 @@ def names() -> Names:
 
 
 def add_by_endpoint(one: ByEndpoint, other: ByEndpoint) -> ByEndpoint:
-    added = dict(one)
-    for key, found in other.items():
-        known = added.get(key)
-        added[key] = replace(found) if known is None else plus(known, found)
-    return added
+    both = one | other
+    return both | {key: plus(one[key], other[key]) for key in one.keys() & other.keys()}
 
 
 def plus(one: EndpointSums, other: EndpointSums) -> EndpointSums:

@@ -13,6 +13,7 @@ from django.db import InterfaceError, OperationalError
 
 from delivery.telemetry.catalog import Place
 from delivery.telemetry.dogstatsd import Sender
+from delivery.telemetry.hours import roll_up
 from delivery.telemetry.of_process import ProcessMetrics
 from delivery.telemetry.reading import Reading, reading
 from eventcenter.models import Heartbeat
@@ -64,7 +65,7 @@ def duties() -> list[Duty]:
     """Fresh ones for one process, in the order in which they are done."""
     found = [
         # Duty("rules", RULES_EVERY_S, Evaluator().step)  from delivery.alerting.evaluate
-        # Duty("hours", HOURS_EVERY_S, roll_up)  from delivery.telemetry.hours
+        Duty("hours", HOURS_EVERY_S, roll_up),
         Duty("heartbeats", HEARTBEATS_EVERY_S, forget_silent),
     ]
     if settings.DD_AGENT_HOST:

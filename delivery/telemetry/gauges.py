@@ -11,7 +11,7 @@ from typing import LiteralString
 
 import redis
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # its __init__ has it, and says so to nobody
 from django.conf import settings
 
 from delivery.models import BreakerState, DispatchLane
@@ -27,6 +27,7 @@ COUNT_MOST = 10_000  # counting on would cost more than knowing (a capped count 
 REDIS_TIMEOUT_S = 0.5
 KAFKA_TIMEOUT_S = 1.0  # each of two questions
 ORDERING = "ordering"
+LATEST, EARLIEST = OffsetSpec.latest(), OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,8 @@ def consumer_lag() -> int | None:
     stored = dict(ConsumerOffset.objects.filter(topic=topic).values_list("partition", "next_offset"))
     try:
         known = kafka_admin().list_topics(topic, timeout=KAFKA_TIMEOUT_S).topics[topic]
-        ends = _offsets(topic, list(known.partitions), OffsetSpec.latest())
-        begins = _offsets(topic, [each for each in ends if each not in stored], OffsetSpec.earliest())
+        ends = _offsets(topic, list(known.partitions), LATEST)
+        begins = _offsets(topic, [each for each in ends if each not in stored], EARLIEST)
     except (KafkaException, FutureTimeout) as error:
         logger.warning("gauges.kafka_away", extra={"error": str(error)})
         return None

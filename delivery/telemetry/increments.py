@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from delivery.models import TelemetryCursor
 from delivery.telemetry import sums
@@ -89,7 +90,8 @@ def _increments(new: Mapping[str, Counts], by_endpoint: ByEndpoint) -> Increment
     for key, counts in new.items():
         kind, _, rest = key.partition(":")
         if kind == "endpoint":
-            made.by_endpoint[int(rest)] = EndpointSums(**counts, tenant_id=by_endpoint[int(rest)].tenant_id)
+            values: dict[str, Any] = dict(counts)
+            made.by_endpoint[int(rest)] = EndpointSums(**values, tenant_id=by_endpoint[int(rest)].tenant_id)
         elif kind == "refused":
             tenant_id, _, reason = rest.partition(":")
             made.refused[int(tenant_id), reason] = counts["count"]

@@ -11,7 +11,7 @@ HIDE = f"REVOKE ALL ON delivery_telemetrycursor FROM {WEB_ROLE}"
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("delivery", "0007_telemetry_and_alerting")]
+    dependencies: ClassVar = [("delivery", "0008_what_is_counted")]
     operations: ClassVar = [
         migrations.CreateModel(
             name="TelemetryCursor",
