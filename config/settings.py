@@ -257,6 +257,15 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROX
 TRUSTED_PROXY_HOPS = env.integer("TRUSTED_PROXY_HOPS", 1 if BEHIND_TLS_PROXY else 0, 0, 9)
 PROMETHEUS_EXPORT_MIGRATIONS = False
 
+# --- Metrics (docs/operations/metrics.md) -------------------------------------------------------------------------------
+# Where each process but the web's serves its metrics. Loopback: those of run_telemetry name tenants and endpoints.
+METRICS_PORT = env.integer("METRICS_PORT", 0, 0, 65_535)
+METRICS_HOST = env.text("METRICS_HOST", "127.0.0.1")
+METRICS_SERIES_MOST = env.integer("METRICS_SERIES_MOST", 1_000, 1, 100_000)
+# A Datadog agent; empty: nothing is sent.
+DD_AGENT_HOST = env.text("DD_AGENT_HOST", "")
+DD_DOGSTATSD_PORT = env.integer("DD_DOGSTATSD_PORT", 8125, 1, 65_535)
+
 # --- Sign-in (docs/operations/sign-in.md, docs/adr/0018) ----------------------------------------------------------------
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "deliveries"

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from audit.accounts import OwnPasswordView
-from delivery.metrics import metrics
+from delivery.telemetry.exposition import metrics
 from eventcenter.health_views import healthz, readyz
 from subscriptions.schema_views import subscriptions_schema
 from subscriptions.sign_in import views as sign_in

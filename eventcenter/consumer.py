@@ -70,6 +70,11 @@ class BusConsumer:
         )
         self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke)
 
+    @property
+    def positions(self) -> dict[Place, int]:
+        """The partitions that are this consumer's, and the next offset of each, as they are at this moment."""
+        return dict(self._positions)
+
     def read(self, most: int, first_wait_s: float, more_wait_s: float) -> list[BusMessage]:
         """Up to `most` messages: wait for a first one, then only as long as a batch is worth."""
         if self._astray and not self._went_back():

@@ -10,12 +10,15 @@ import socket
 import threading
 import time
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import InterfaceError, OperationalError, connection
+from prometheus_client.registry import Collector
 
 from eventcenter import log_context, store
+from eventcenter.metrics_port import MetricsPort
 from eventcenter.tracing import switch as tracing
 
 logger = logging.getLogger(__name__)
@@ -73,6 +76,10 @@ class WorkerCommand(BaseCommand):
     def close(self) -> None:
         """Called once after the last step, also after an error."""
 
+    def collectors(self) -> Iterable[Collector]:
+        """What METRICS_PORT serves of this process besides its memory and CPU; asked on other threads, after `open()`."""
+        return ()
+
     def handle(self, *args: Any, **options: Any) -> None:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -80,10 +87,14 @@ class WorkerCommand(BaseCommand):
         log_context.set_role(self.role)
         tracing.start(self.role)
         self.open()
+        port = MetricsPort(self.role, instance_name(), self.collectors())
+        if not options["once"]:
+            port.open()
         calm_garbage_collector()
         try:
             self.run(once=bool(options["once"]))
         finally:
+            port.close()
             self.close()
             tracing.stop()
 

@@ -71,10 +71,12 @@ class Run:
         env = application_environment(services, self._port, receiver_port)
         self._write_env(env)
         told = self._load_demo(env, receiver_port)
-        supervisor = self._start_processes(services, env, receiver_port)
+        ports = {name: services.ports.get(f"metrics-{name}") for name in processes.with_metrics_port()}
+        self._write_targets(ports)
+        supervisor = self._start_processes(services, env, receiver_port, ports)
         self._wait_ready(supervisor)
         demo.show(told, Progress.plain)
-        Progress.plain(welcome(told, self._directory))
+        Progress.plain(welcome(told, self._directory, ports))
         Progress.plain(f"READY {told.url}")
         while True:
             supervisor.look()
@@ -98,6 +100,11 @@ class Run:
         kept = {name: value for name, value in env.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
         write_private(file, "".join(f"{name}={value}\n" for name, value in kept.items()))
         self._stopping.append(("env", lambda: file.unlink(missing_ok=True)))
+
+    def _write_targets(self, ports: Mapping[str, int]) -> None:
+        """Where a Prometheus on this machine finds all metrics."""
+        targets = processes.metrics_targets({"web": self._port, **ports})
+        (self._directory / "metrics_targets.json").write_text(json.dumps(targets, indent=1))
 
     def _prepare(self, env: Mapping[str, str]) -> dict[str, Any]:
         """Runs the management commands; returns what the last one told: its JSON, which holds secrets."""
@@ -129,7 +136,9 @@ class Run:
         write_private(self._directory / "demo.json", json.dumps({**asdict(told), "sample_event": sample}, indent=1))
         return told
 
-    def _start_processes(self, services: Services, env: Mapping[str, str], receiver_port: int) -> Supervisor:
+    def _start_processes(
+        self, services: Services, env: Mapping[str, str], receiver_port: int, ports: Mapping[str, int]
+    ) -> Supervisor:
         argvs = processes.application()
         secrets = str(self._directory / "receiver.json")
         argvs[RECEIVER] = [sys.executable, "-m", "config.stack.receiver", "--port", str(receiver_port)]
@@ -137,7 +146,7 @@ class Run:
         commands = {
             Child(self._directory, name): Command(
                 argv,
-                {**os.environ, **env, **process_environment(name)},
+                {**os.environ, **env, **process_environment(name, ports.get(name, 0))},
                 cwd=processes.ROOT,
                 death_signal=signal.SIGTERM,
             )
@@ -197,18 +206,21 @@ def application_environment(services: Services, port: int, receiver_port: int) -
     }
 
 
-def process_environment(name: str) -> dict[str, str]:
+def process_environment(name: str, metrics_port: int) -> dict[str, str]:
     """What one supervised process gets beside that. A consumer that was killed takes its partitions over again at once
     under its name; the embedded Kafka endpoint lets no other member in while it still lists a killed one."""
-    return {"PROCESS_NAME": name, "KAFKA_CONSUMER_INSTANCE": f"{name}-1"}
+    return {"PROCESS_NAME": name, "KAFKA_CONSUMER_INSTANCE": f"{name}-1", "METRICS_PORT": str(metrics_port)}
 
 
-def welcome(told: demo.Demo, directory: Path) -> str:
+def welcome(told: demo.Demo, directory: Path, metrics_ports: Mapping[str, int]) -> str:
+    ports = ", ".join(f"{name} {port}" for name, port in metrics_ports.items())
     return "\n".join(
         (
             f"  console   {told.url}/  user {told.console_user}, password {told.console_password}",
             f"            or, with the same password, {' or '.join(told.other_users)}",
             f"  receiver  {told.receiver_url}/  shows what was delivered",
+            f"  metrics   {told.url}/metrics and, of each process, http://{LOOPBACK}:PORT/metrics:",
+            f"            {ports}",
             f"  logs      {directory / 'logs'}",
             f"  publish   key and secret, and an API key, are in {directory / 'demo.json'}",
             "  Ctrl-C stops everything",

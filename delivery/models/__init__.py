@@ -21,7 +21,7 @@ from delivery.models.approval import (
     Escalation,
     EscalationCause,
 )
-from delivery.models.counters import DeliveryCounter, DeliveryHour, DuplicateCause, DuplicateSend
+from delivery.models.counters import DeliveryCounter, DeliveryHour, DuplicateCause, DuplicateSend, TelemetryCursor
 from delivery.models.delivery import (
     Attempt,
     Breaker,
@@ -78,6 +78,7 @@ __all__ = [
     "PageAction",
     "ReplayJob",
     "ReplayState",
+    "TelemetryCursor",
     "WorkOrder",
     "WorkOrderComment",
     "WorkOrderLink",

@@ -95,3 +95,16 @@ class DuplicateSend(models.Model):
 
     def __str__(self) -> str:
         return f"{self.delivery_id} {self.cause}"
+
+
+class TelemetryCursor(models.Model):
+    """How far a total has been sent as increments, so that neither a restart nor another process sends it twice or never.
+
+    Key: "endpoint:42", "ingest", "refused:7:mismatch", and "began" from the first send on, which sends no total.
+    """
+
+    key = models.TextField(primary_key=True)
+    totals = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return self.key

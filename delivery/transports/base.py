@@ -107,6 +107,16 @@ class Gate:
 class Transport(Protocol):
     """A channel. Safe to use from several threads."""
 
+    @property
+    def waiting(self) -> int:
+        """Messages handed over and not started yet, but for those that only wait for their slot."""
+        ...
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that were started and have no outcome yet."""
+        ...
+
     def send(self, messages: Sequence[Message], record: Record) -> None:
         """Hand `messages` over; `record` is called exactly once for each as soon as its outcome is known.
 

@@ -26,6 +26,8 @@ class Engine(Protocol):
 
     @property
     def timed(self) -> int: ...
+    @property
+    def in_flight(self) -> int: ...
 
     def run(self) -> None: ...
     def hand_over(self, messages: Sequence[Message], record: Record, handed_at: float) -> None: ...
@@ -55,6 +57,11 @@ class Front:
     def waiting(self) -> int:
         """Messages handed over and not started yet, but for those that only wait for their slot."""
         return self._handed - self._engine.settled - self._engine.timed if self._engine else 0
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that were started and have no outcome yet."""
+        return self._engine.in_flight if self._engine else 0
 
     @property
     def is_started(self) -> bool:

@@ -75,6 +75,11 @@ class LaneEngine(ABC):
         """How many only wait for their slot within a rate limit."""
         return self._lanes.timed
 
+    @property
+    def in_flight(self) -> int:
+        """How many wait for their outcome."""
+        return self._lanes.in_flight
+
     def hand_over(self, messages: Sequence[Message], record: Record, handed_at: float) -> None:
         self._inbox.append((messages, record, handed_at))
         self._events.put(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
@@ -13,12 +14,14 @@ from django.core.exceptions import ImproperlyConfigured
 from delivery.health.breakers import Board, HealthTally
 from delivery.limiting.limits import Limiter
 from delivery.limiting.places import Places
-from delivery.transports.base import Gate
+from delivery.telemetry.of_process import WorkerMetrics
+from delivery.transports.base import Gate, Transport
 from delivery.transports.registry import make_transports
 from delivery.worker.admission import Admission
 from delivery.worker.recorder import Recorder
 from delivery.worker.runner import Runner
 from eventcenter import log_context
+from eventcenter.metrics_port import MetricsPort
 from eventcenter.store import beat
 from eventcenter.tracing import switch as tracing
 from eventcenter.worker import calm_garbage_collector, instance_name
@@ -37,6 +40,7 @@ class WorkerParts:
     runner: Runner
     recorder: Recorder
     places: Places
+    transports: Mapping[str, Transport]
 
     def close(self, deadline_s: float) -> None:
         self.runner.close(deadline_s)
@@ -52,7 +56,8 @@ def assemble(role: str = "worker") -> WorkerParts:
     recorder = Recorder(HealthTally(board), [places.keep_alive], role)
     gate.may_start = recorder.has_room
     admission = Admission(board, Limiter(settings.REDIS_URL), places)
-    return WorkerParts(Runner(make_transports(gate), recorder, admission), recorder, places)
+    transports = make_transports(gate)
+    return WorkerParts(Runner(transports, recorder, admission), recorder, places, transports)
 
 
 class WorkerProcess:
@@ -61,6 +66,7 @@ class WorkerProcess:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._parts: WorkerParts | None = None
+        self._port: MetricsPort | None = None
         self._closer: threading.Thread | None = None
 
     def runner(self) -> Runner | None:
@@ -74,7 +80,9 @@ class WorkerProcess:
                 calm_garbage_collector()
                 tracing.start(log_context.role() or "worker")
                 beat("worker", instance_name())
-                self._parts = assemble()
+                self._parts = parts = assemble()
+                self._port = MetricsPort("worker", instance_name(), [WorkerMetrics(parts.transports, parts.recorder)])
+                self._port.open()
             return self._parts.runner
 
     def begin_close(self) -> None:
@@ -88,10 +96,12 @@ class WorkerProcess:
 
     def _close(self) -> None:
         with self._lock:
-            parts = self._parts
+            parts, port = self._parts, self._port
         if parts is not None:
             parts.close(settings.WORKER_STOP_DEADLINE_S)
         tracing.stop()
+        if port is not None:
+            port.close()
 
     def close(self) -> None:
         self.begin_close()

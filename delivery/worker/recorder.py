@@ -79,6 +79,16 @@ class Recorder:
     def put(self, held: Held, outcome: Outcome) -> None:
         self._queue.put((held, outcome))
 
+    @property
+    def unrecorded(self) -> int:
+        """Outcomes that were put and are not in the database."""
+        return self._queue.qsize() + len(self._taken)
+
+    @property
+    def open_batches(self) -> int:
+        """Batches whose leases are kept alive."""
+        return len(self._open)
+
     def has_room(self) -> bool:
         """Whether another request may be started; asked before each, on the transports' threads."""
         return self._queue.qsize() + len(self._taken) < UNRECORDED_MOST

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from delivery.bench import fairness, tracing_cost
+from delivery.bench import counting, fairness, tracing_cost
 from delivery.bench.processes import MANAGE, Fleet
 from delivery.bench.report import as_json, as_text
 from delivery.bench.run import Bench, Plan
@@ -43,6 +43,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--tracing-cost", action="store_true", help="Instead: what a trace costs a delivery, in µs."
         )
+        parser.add_argument("--counting", action="store_true", help="Instead: what counting costs a delivery.")
         parser.add_argument("--waiting", type=int, default=100_000, help="Deliveries in the flood of --fairness.")
         parser.add_argument("--json", action="store_true", help="End with one line of JSON.")
 
@@ -58,7 +59,9 @@ class Command(BaseCommand):
         call_command("sync_event_types", stdout=self.stderr)
         call_command("maintain_partitions", stdout=self.stderr)
         create_topics()
-        if options["fairness"]:
+        if options["counting"]:
+            self.stdout.write(counting.as_text([counting.measure(endpoints) for endpoints in (1, 8, 64)]))
+        elif options["fairness"]:
             self.measure_fairness(options)
         else:
             self.measure(options)

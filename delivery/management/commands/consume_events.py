@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from django.db import DatabaseError, DataError, Error, IntegrityError, OperationalError
 from django.utils import timezone
+from prometheus_client.registry import Collector
 
 from delivery.fairness import FairShare
 from delivery.ingest import ingest, set_aside
+from delivery.telemetry.of_process import ConsumerMetrics
 from eventcenter import registry
 from eventcenter.consumer import BusMessage, OffsetConflict, Place, consumer_of_events
 from eventcenter.worker import WorkerCommand
@@ -33,6 +36,9 @@ class Command(WorkerCommand):
 
     def close(self) -> None:
         self.consumer.close()
+
+    def collectors(self) -> Iterable[Collector]:
+        return [ConsumerMetrics(lambda: self.consumer.positions)]
 
     def step(self) -> bool:
         messages = self.consumer.read(BATCH_MESSAGES, FIRST_WAIT_S, MORE_WAIT_S)

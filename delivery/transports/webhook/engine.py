@@ -87,6 +87,11 @@ class Engine:
         """How many only wait for their slot within a rate limit."""
         return self._lanes.timed
 
+    @property
+    def in_flight(self) -> int:
+        """How many wait for their outcome."""
+        return self._lanes.in_flight
+
     def hand_over(self, messages: Sequence[Message], record: Record, handed_at: float) -> None:
         self._inbox.append((messages, record, handed_at))
         self._wake()

@@ -27,6 +27,7 @@ class Desk:
     def __init__(self, parts: WorkerParts) -> None:
         self.runner = parts.runner
         self.recorder = parts.recorder
+        self.transports = parts.transports
         self._parts = parts
         self._closed = False
 
