@@ -1,9 +1,9 @@
 """Alerts: one open row for each thing that a person should look at. The only place that opens, changes or ends one.
 
 States: pending (a rule holds, though not yet for long enough) → firing → resolved. What other code raises by itself fires at
-once. Whom a firing alert reaches is its incident's matter (delivery.alerting.incidents), which is told here, in the
-alert's transaction: `joined` when it begins to call, or to call more severely; `left` when it ends. Of a muted one it hears
-nothing until the mute ends. Whoever comes second in a race changes nothing.
+once. Whom a firing alert calls is its incident's matter (delivery.alerting.incidents), which is told here, in the alert's
+transaction: `joined` when it fires, rises in severity or its mute ends; `left` when it is resolved. A muted alert calls
+nobody. Whoever comes second in a race changes nothing.
 
 In the audit trail: fired, changed in severity, mute over, resolved. What is pending was never said: it is in the log only.
 """
@@ -84,8 +84,7 @@ def open_firing(draft: Draft, now: datetime) -> bool:
         if alert is None:
             return False
         _said(alert, "alert.raised")
-        if not alert.muted:
-            incidents.joined(alert, now)
+        incidents.joined(alert, now)
     logger.warning("alert.raised", extra=_fields(alert))
     return True
 
@@ -109,8 +108,7 @@ def fire(pk: UUID, draft: Draft, now: datetime) -> bool:
         alert.muted = draft.muted
         alert.save(update_fields=["state", "fired_at", "last_at", "severity", "summary", "details", "muted"])
         _said(alert, "alert.raised")
-        if not alert.muted:
-            incidents.joined(alert, now)
+        incidents.joined(alert, now)
     logger.warning("alert.raised", extra=_fields(alert))
     return True
 
@@ -169,8 +167,7 @@ def resolve(dedup_key: str, now: datetime) -> bool:
         alert.state, alert.resolved_at = AlertState.RESOLVED, now
         alert.save(update_fields=["state", "resolved_at"])
         _said(alert, "alert.resolved")
-        if not alert.muted:
-            incidents.left(alert, now)
+        incidents.left(alert, now)
     logger.info("alert.resolved", extra=_fields(alert))
     return True
 
@@ -209,9 +206,8 @@ def _update(draft: Draft, now: datetime) -> bool:
         return False
     alert.summary, alert.details, alert.last_at = draft.summary, dict(draft.details), now
     alert.save(update_fields=["summary", "details", "last_at"])
-    if (
-        alert.severity != draft.severity and not draft.muted
-    ):  # while its rule is muted nobody is called: it is ranked then
+    # While its rule is muted nobody is called; when that is over, the evaluator ranks it.
+    if alert.severity != draft.severity and not draft.muted:
         _rank(alert, draft.severity, now)
     return True
 
@@ -220,7 +216,7 @@ def _rank(alert: Alert, severity: str, now: datetime) -> None:
     before, alert.severity = alert.severity, severity
     alert.save(update_fields=["severity"])
     _said(alert, "alert.severity_changed", {"from": str(before)})
-    if _RANK[severity] > _RANK[before] and not alert.muted:
+    if _RANK[severity] > _RANK[before]:
         incidents.joined(alert, now)
     logger.warning("alert.severity_changed", extra=_fields(alert))
 

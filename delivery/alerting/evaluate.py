@@ -17,6 +17,7 @@ from delivery.alerting.kinds import KINDS, RuleKind
 from delivery.alerting.places import Places
 from delivery.alerting.rules import Rules
 from delivery.models import Alert, AlertState
+from delivery.telemetry import gauges
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class _Pass:
         return self._judged(kind, readings)
 
     def _of_platform(self) -> Iterator[Finding]:
-        for kind, reading in measures.platform_readings(self.now).items():
+        for kind, reading in measures.platform_readings(gauges.read(self.now)).items():
             yield from self._judged(kind, {Subject(kind): reading})
         missing = RuleKind.PROCESS_MISSING
         found = measures.silence(self.began, self.now)

@@ -16,7 +16,8 @@ from delivery.alerting.judge import Reading
 from delivery.alerting.kinds import RuleKind
 from delivery.counters import percentile_ms
 from delivery.models import Breaker, BreakerState
-from delivery.telemetry import gauges, sums
+from delivery.telemetry import sums
+from delivery.telemetry.gauges import Gauges
 from delivery.telemetry.sums import EndpointSums
 from eventcenter.health import ROLES
 from eventcenter.models import Heartbeat, PublishRefusalCounter
@@ -26,7 +27,6 @@ LATENCY_SHARE = 0.95
 # Of minute counters. All other kinds are read as they are now.
 PER_ENDPOINT = (RuleKind.FAILURE_RATE, RuleKind.SIGNATURE_REFUSED, RuleKind.LATENCY, RuleKind.DEAD_LETTERS)
 WINDOWED = (*PER_ENDPOINT, RuleKind.TENANT_FAILURE_RATE)
-PLATFORM = (RuleKind.OLDEST_DUE, RuleKind.CONSUMER_LAG, RuleKind.OUTBOX_STUCK)
 # Roles that a deployment may do without: missed only while they were seen within this time. Who evaluates is not missed by
 # itself; readiness and Prometheus see that.
 OPTIONAL_ROLES = ("replays", "pager")
@@ -101,9 +101,8 @@ def open_breakers() -> dict[tuple[int, int], Reading]:
     return {place: Reading(1.0, 1) for place in rows.values_list("tenant_id", "endpoint_id")}
 
 
-def platform_readings(now: datetime) -> dict[RuleKind, Reading | None]:
-    """None: not known, since Kafka is away."""
-    found = gauges.read(now)
+def platform_readings(found: Gauges) -> dict[RuleKind, Reading | None]:
+    """Pure. None: not known, since Kafka is away."""
     lag = found.consumer_lag
     return {
         RuleKind.OLDEST_DUE: Reading(found.oldest_due_s),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from subscriptions.durations import DurationError, duration_text, parse_duration
 
@@ -41,7 +42,12 @@ def written(unit: str, value: float) -> str | int:
     """As a file has it, exactly: a number where it is one."""
     if unit == COUNT:
         return int(value)
-    return f"{float(f'{value * 100:.12g}'):g} %" if unit == SHARE else duration_text(value)
+    return f"{value * 100:.12g} %" if unit == SHARE else short(value)
+
+
+def short(seconds: float) -> str:
+    """A length of time as files write it: 5m, 1h 30m."""
+    return re.sub(r"(\d) (d|h|m|s)(?:in)?", r"\1\2", duration_text(seconds))
 
 
 def _share(value: object) -> float | None:
