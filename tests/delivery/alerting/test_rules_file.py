@@ -152,7 +152,10 @@ def test_rule_made_by_hand_of_another_scope_and_a_mute_stay(file: Path, endpoint
             "line 5, rules[0].endpoint: names no endpoint 'x' of the tenant acme",
         ),
         ("version: 1\nrules:\n- kind: latency\n  endpoint: ci-cd", "line 3, rules[0].tenant: is missing"),
-        ("version: 1\nrules:\n- kind: oldest_due\n  tenant: acme", "line 4, rules[0].tenant: is not taken by oldest_due"),
+        (
+            "version: 1\nrules:\n- kind: oldest_due\n  tenant: acme",
+            "line 4, rules[0].tenant: is not taken by oldest_due",
+        ),
         (
             "version: 1\nrules:\n- kind: breaker_open\n  threshold: 1",
             "line 4, rules[0].threshold: is not taken by breaker_open, which takes for, clear_for, severity, enabled",
