@@ -54,7 +54,7 @@ class RuleForm(RuleModelForm):
         super().__init__(*args, **kwargs)
         if self.instance.pk:
             told = rule_values.written(RuleKind(self.instance.kind), Values.of(rule_of(self.instance)))
-            self.initial |= {NAMES[name]: told.get(name, "") for name in rule_values.FIELDS}
+            self.initial.update({NAMES[name]: told.get(name, "") for name in rule_values.FIELDS})
 
     def clean_mute_reason(self) -> str:
         reason = str(self.cleaned_data["mute_reason"])
