@@ -38,7 +38,7 @@ def fail(endpoint: Endpoint, minute: int, failed: int = 10, attempts: int = 100)
 def test_tenth_of_failures_fires_within_a_minute_of_the_window_and_resolves_once(
     clock: Clock, endpoint: Endpoint
 ) -> None:
-    """All is well for ten minutes; from minute 0 on a tenth fails, for ten minutes; then all is well again."""
+    """All was well until minute 0; from then on a tenth fails, for ten minutes; then all is well again."""
     for minute in range(-10, 6):
         fail(endpoint, minute, failed=10 if minute >= 0 else 0)
         clock.until(at(60 * minute + 60))
@@ -55,7 +55,7 @@ def test_tenth_of_failures_fires_within_a_minute_of_the_window_and_resolves_once
         "count": 600,
     }
 
-    for minute in range(6, 29):
+    for minute in range(6, 17):
         fail(endpoint, minute, failed=10 if minute < 10 else 0)
         clock.until(at(60 * minute + 60))
 
@@ -314,9 +314,9 @@ def test_two_evaluators_at_once_open_and_resolve_each_alert_once() -> None:
 
     def work(evaluator: Evaluator) -> None:
         try:
-            for number in range(60):
+            for seconds in (0, 15, 375, 390, 405, 420, 435, 450):
                 start.wait(20)
-                evaluator.step(at(number * 15))
+                evaluator.step(at(seconds))
         finally:
             connection.close()
 
