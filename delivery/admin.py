@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from audit.audited_admin import ReadOnlyAdmin, actor_of
 from audit.trail import Actor
 from delivery import log_admin
+from delivery.alerting import rule_admin
 from delivery.health import breakers
 from delivery.health.breaker import REASON_CHARS
 from delivery.models import Alert, Approval, Breaker, BreakerState, Escalation, WorkOrder, WorkOrderComment
@@ -33,7 +34,7 @@ else:
     BreakerModelForm = forms.ModelForm
     CommentRows = admin.TabularInline
 
-__all__ = ["log_admin"]  # registers deliveries, replays and the feed
+__all__ = ["log_admin", "rule_admin"]  # register deliveries, replays and the feed; alert rules
 
 M = TypeVar("M", bound=Model)
 
@@ -132,16 +133,20 @@ class AlertAdmin(TenantScoped, ReadOnlyAdmin[Alert]):
     paginator = CappedPaginator
     list_display = (
         "raised_at",
+        "state",
         "severity",
         "kind",
         "tenant",
         "endpoint",
         "summary",
+        "incident",
+        "muted",
         "last_at",
         "resolved_at",
         "work_order",
     )
-    list_filter = (("resolved_at", admin.EmptyFieldListFilter), "severity", "kind")
+    list_select_related = ("incident",)
+    list_filter = ("state", ("resolved_at", admin.EmptyFieldListFilter), "severity", "kind", "muted")
     search_fields = ("summary", "=dedup_key", "=endpoint_id")
     show_full_result_count = False
 

@@ -33,6 +33,7 @@ SETUP = (
     "create_topics",
     "maintain_partitions",
     "sync_subscriptions --adopt --overwrite-drift",
+    "sync_alert_rules --adopt",
     "load_demo --json",
 )
 

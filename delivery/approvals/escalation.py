@@ -1,6 +1,6 @@
 """Whether a delivery's death called a person: noted when it dies, asked for when somebody wants to act on it.
 
-This is the one place that says what "escalated" means (docs/adr/0019). Another paging rule notes its deaths here, too.
+This is the one place that says what "escalated" means (docs/adr/0019).
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 
 from delivery.health.endpoints import disabled_key, failing_key
-from delivery.models import Alert, Delivery, Escalation, EscalationCause
+from delivery.models import Alert, AlertState, Delivery, Escalation, EscalationCause, Incident, Page, PageAction
 from delivery.states import DeliveryStatus
 from eventcenter.envelope import Envelope
 from eventcenter.ids import id_floor
@@ -36,9 +37,9 @@ class Death(NamedTuple):
 
 def note(deaths: Sequence[Death], news: Mapping[UUID, Envelope]) -> None:
     """In the transaction of the deaths: keep those that called a person. `news`: each one's event.delivery.failed, where
-    there is one. Two statements at most; only rows of these deliveries are locked.
+    there is one. Three statements at most; only rows of these deliveries are locked.
     """
-    alerted = _alerted({death.endpoint_id for death in deaths})
+    told = _told({death.endpoint_id for death in deaths})
     rows = [
         Escalation(
             delivery_id=death.delivery_id,
@@ -49,7 +50,7 @@ def note(deaths: Sequence[Death], news: Mapping[UUID, Envelope]) -> None:
             at=death.at,
         )
         for death in deaths
-        if (cause := _cause(death, news.get(death.delivery_id), alerted)) is not None
+        if (cause := _cause(death, news.get(death.delivery_id), told)) is not None
     ]
     if rows:
         changed = ["replays", "cause", "at", "noticed_at"]
@@ -58,10 +59,10 @@ def note(deaths: Sequence[Death], news: Mapping[UUID, Envelope]) -> None:
         )
 
 
-def _cause(death: Death, news: Envelope | None, alerted: Collection[int]) -> EscalationCause | None:
+def _cause(death: Death, news: Envelope | None, told: Mapping[int, EscalationCause]) -> EscalationCause | None:
     if news is not None and _pages(news):
         return EscalationCause.PAGED
-    return EscalationCause.ALERT if death.endpoint_id in alerted else None
+    return told.get(death.endpoint_id)
 
 
 def _pages(news: Envelope) -> bool:
@@ -77,11 +78,28 @@ def is_paging(sink: Sink) -> bool:
     return pages and sink.state != EndpointState.DISABLED
 
 
+def _told(endpoint_ids: Collection[int]) -> dict[int, EscalationCause]:
+    """Endpoints of which people were told already, and how."""
+    if not endpoint_ids:
+        return {}
+    called = dict.fromkeys(_called(endpoint_ids), EscalationCause.RULE)
+    return called | dict.fromkeys(_alerted(endpoint_ids), EscalationCause.ALERT)
+
+
 def _alerted(endpoint_ids: Collection[int]) -> set[int]:
     """Those for which people were told that it fails, or that the system disabled it. Index: alert_open_once_a_key."""
     keys = {key(endpoint_id): endpoint_id for endpoint_id in endpoint_ids for key in (failing_key, disabled_key)}
-    found = Alert.objects.filter(dedup_key__in=keys, resolved_at=None).values_list("dedup_key", flat=True)
-    return {keys[key] for key in found} if keys else set()
+    firing = Alert.objects.filter(dedup_key__in=keys, resolved_at=None, state=AlertState.FIRING)
+    return {keys[key] for key in firing.values_list("dedup_key", flat=True)}
+
+
+def _called(endpoint_ids: Collection[int]) -> set[int]:
+    """Those of which an incident is open that called somebody by an alert rule. Index: incident_open_once_a_cause, then the
+    pages' by incident."""
+    causes = {f"endpoint:{endpoint_id}": endpoint_id for endpoint_id in endpoint_ids}
+    calls = Page.objects.filter(incident=OuterRef("pk"), action=PageAction.TRIGGER)
+    incidents = Incident.objects.filter(Exists(calls), cause__in=causes, resolved_at=None)
+    return {causes[cause] for cause in incidents.values_list("cause", flat=True)}
 
 
 def escalated_among(ids: Sequence[UUID]) -> set[UUID]:

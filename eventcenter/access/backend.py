@@ -12,11 +12,12 @@ from django.db.models import Model
 from eventcenter.access.principal import Principal, of_user
 from eventcenter.access.roles import Permission
 
-# By model: what one needs to see a row and to add or change one. Nothing is deleted in the admin but a role.
+# By model: what one needs to see a row and to add or change one. Nothing is deleted in the admin but roles and alert rules.
 Needs = tuple[Permission, Permission | None]
 BY_TENANT: Mapping[str, Needs] = {
     "audit.auditentry": (Permission.ADMINISTER, None),
     "delivery.alert": (Permission.VIEW, None),
+    "delivery.alertrule": (Permission.VIEW, Permission.ADMINISTER),
     "delivery.approval": (Permission.VIEW, None),
     "delivery.breaker": (Permission.VIEW, Permission.OPERATE),
     "delivery.delivery": (Permission.VIEW, None),
@@ -42,7 +43,7 @@ OF_PLATFORM: Mapping[str, Needs] = {
     "eventcenter.featureflag": (Permission.VIEW, Permission.ADMINISTER),
     "subscriptions.tenant": (Permission.VIEW, Permission.ADMINISTER),
 }
-DELETABLE = frozenset({"eventcenter.membership"})
+DELETABLE = frozenset({"delivery.alertrule", "eventcenter.membership"})
 KEPT_AS = "_event_center_principal"
 
 

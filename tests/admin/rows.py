@@ -17,7 +17,17 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from audit.trail import Actor, record
-from delivery.models import Alert, Approval, Breaker, Escalation, FeedItem, ReplayJob, WorkOrder, WorkOrderComment
+from delivery.models import (
+    Alert,
+    AlertRule,
+    Approval,
+    Breaker,
+    Escalation,
+    FeedItem,
+    ReplayJob,
+    WorkOrder,
+    WorkOrderComment,
+)
 from delivery.replays.criteria import Criteria
 from delivery.replays.service import draft
 from eventcenter.access.models import Membership
@@ -34,6 +44,11 @@ def alert() -> Model:
     endpoint, number = EndpointFactory(), next(numbers)
     about = {"tenant_id": endpoint.tenant_id, "endpoint_id": endpoint.pk}
     return Alert.objects.create(kind="endpoint.failing", dedup_key=f"k{number}", summary=f"{number}", **about)
+
+
+def alert_rule() -> Model:
+    values = {"threshold": 0.05, "clear_below": 0.025, "window_s": 300}
+    return AlertRule.objects.create(kind="failure_rate", tenant=TenantFactory(), **values)
 
 
 def breaker() -> Model:
@@ -87,6 +102,7 @@ def feature_flag() -> Model:
 
 MAKERS: dict[type[Model], Callable[[], Model]] = {
     Alert: alert,
+    AlertRule: alert_rule,
     Approval: approval,
     Breaker: breaker,
     Escalation: escalation,

@@ -9,7 +9,7 @@ from delivery.approvals import escalation
 from delivery.approvals.escalation import Death, escalated_among, is_escalated
 from delivery.failures import DeadDelivery, announce
 from delivery.health.endpoints import disabled_key, failing_key
-from delivery.models import Alert, AlertSeverity, Delivery, Escalation
+from delivery.models import Alert, AlertContact, AlertSeverity, Delivery, Escalation, Incident, Page
 from delivery.states import DeliveryStatus
 from eventcenter.envelope import Envelope
 from eventcenter.models import EventType
@@ -74,6 +74,38 @@ def test_death_is_not_escalated_when_the_alert_is_resolved_or_anothers() -> None
     alert(failing_key(delivery.endpoint_id), state="resolved", resolved_at=timezone.now())
     alert(failing_key(delivery.endpoint_id + 1))
     alert(f"secret.due:{delivery.endpoint_id}")
+    assert note(delivery) == []
+
+
+def incident(endpoint_id: int, action: str | None, **values: object) -> None:
+    """Of an endpoint, with a page of that action."""
+    made = Incident.objects.create(cause=f"endpoint:{endpoint_id}", severity="critical", summary="…", **values)
+    contact = AlertContact.objects.create(name="on call", channel="email", address="on-call@example.com")
+    if action is not None:
+        Page.objects.create(incident=made, contact=contact, action=action)
+
+
+def test_death_is_escalated_when_an_open_incident_of_its_endpoint_called_somebody() -> None:
+    delivery = DeliveryFactory(dead=True)
+    incident(delivery.endpoint_id, "trigger")
+    assert note(delivery) == ["rule"]
+    alert(failing_key(delivery.endpoint_id))
+    assert note(delivery) == ["alert"]
+
+
+@pytest.mark.parametrize(
+    ("other", "action", "values"),
+    [
+        (0, None, {}),  # nobody was to be called, or it was muted
+        (0, "trigger", {"resolved_at": timezone.now()}),
+        (1, "trigger", {}),
+    ],
+)
+def test_death_is_not_escalated_when_its_endpoints_incident_called_nobody_or_is_over(
+    other: int, action: str | None, values: dict[str, object]
+) -> None:
+    delivery = DeliveryFactory(dead=True)
+    incident(delivery.endpoint_id + other, action, **values)
     assert note(delivery) == []
 
 
