@@ -17,7 +17,17 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from audit.trail import Actor, record
-from delivery.models import Alert, Approval, Breaker, Escalation, FeedItem, ReplayJob, WorkOrder, WorkOrderComment
+from delivery.models import (
+    Alert,
+    AlertContact,
+    Approval,
+    Breaker,
+    Escalation,
+    FeedItem,
+    ReplayJob,
+    WorkOrder,
+    WorkOrderComment,
+)
 from delivery.replays.criteria import Criteria
 from delivery.replays.service import draft
 from eventcenter.access.models import Membership
@@ -87,6 +97,9 @@ def feature_flag() -> Model:
 
 MAKERS: dict[type[Model], Callable[[], Model]] = {
     Alert: alert,
+    AlertContact: lambda: AlertContact.objects.create(
+        name=f"contact {next(numbers)}", channel="email", address="on-call@example.com", tenant=TenantFactory()
+    ),
     Approval: approval,
     Breaker: breaker,
     Escalation: escalation,
