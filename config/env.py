@@ -6,7 +6,7 @@ import base64
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +17,8 @@ FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 CLUSTER = re.compile("[a-z0-9-]{1,40}")
 SERVERS = re.compile(r"[^\s,;=:]+:[0-9]{1,5}(,[^\s,;=:]+:[0-9]{1,5})*")
 PLACE = re.compile("[a-z0-9-]{1,63}")  # a tenant's slug, or platform
+ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+|[^@<>]*<[^\s@<>,;]+@[^\s@<>,;]+>")
+MAIL_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}  # RFC 5321, 6409, 8314
 SERVICE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
 
 
@@ -108,6 +110,47 @@ class Env:
                 f"{name} takes a URL that starts with {' or '.join(s + '://' for s in schemes)}."
             )
         return value
+
+    def public_url(self, name: str, hosts: Sequence[str], production: bool) -> str:
+        """Scheme and host under which people reach the console, no slash at the end. Not set: this machine's own port; in
+        production the first of `hosts` that is a name, or empty."""
+        named = next((host for host in hosts if "*" not in host and not host.startswith(".")), "")
+        default = f"https://{named}" if named else ""
+        if not production:
+            default = f"http://127.0.0.1:{self.text('PORT', '8000')}"
+        return self.url(name, default, ("https", "http")).rstrip("/")
+
+    def mail(self, name: str) -> dict[str, str | int | bool]:
+        """smtp://user:password@host:port, smtp+starttls:// or smtps:// → what Django's mail framework takes. Not set: no host."""
+        text = self.text(name, "")
+        try:
+            url = urlsplit(text)
+            port = url.port
+        except ValueError:
+            url, port = urlsplit("unreadable"), None
+        if text and (
+            url.scheme not in MAIL_PORTS or not url.hostname or url.path.strip("/") or url.query or url.fragment
+        ):
+            raise ImproperlyConfigured(
+                f"{name} takes {' or '.join(f'{scheme}://' for scheme in MAIL_PORTS)} and user:password@host:port."
+            )
+        return {
+            "host": url.hostname or "",
+            "port": port or MAIL_PORTS.get(url.scheme, 25),
+            "user": unquote(url.username or ""),
+            "password": unquote(url.password or ""),
+            "starttls": url.scheme == "smtp+starttls",
+            "tls": url.scheme == "smtps",
+        }
+
+    def address(self, name: str, default: str) -> str:
+        """One e-mail address, with or without a name: `Event Center <events@example.com>`."""
+        value = self.text(name, default)
+        if ADDRESS.fullmatch(value):
+            return value
+        raise ImproperlyConfigured(
+            f"{name} is {value!r}; it takes an address such as Event Center <events@example.com>."
+        )
 
     def clusters(self, name: str, known: Mapping[str, str]) -> dict[str, str]:
         """`name=host:port,host:port`, semicolons between; added to `known`, whose names are taken."""

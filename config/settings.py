@@ -88,6 +88,7 @@ TEMPLATES = [
                 "eventcenter.access.context.permissions",
                 "delivery.signing_keys.banner.due_signing_keys",
                 "delivery.console.waiting.approvals_waiting",
+                "delivery.console.waiting.alerts_firing",
             ],
         },
     }
@@ -151,6 +152,17 @@ WORK_ORDERS_BY_RULE = env.boolean("WORK_ORDERS_BY_RULE", True)
 # Kafka clusters that endpoints may name; tenants name no hosts. "bus" is the one above.
 KAFKA_CHANNEL_CLUSTERS = env.clusters("KAFKA_CHANNEL_CLUSTERS", {"bus": KAFKA_BOOTSTRAP_SERVERS})
 PAGERDUTY_EVENTS_URL = env.url("PAGERDUTY_EVENTS_URL", "", ("https", "http"))
+
+# --- Alerts: who is called, and by what links (docs/operations/paging.md) ----------------------------------------------------
+PUBLIC_URL = env.public_url("PUBLIC_URL", ALLOWED_HOSTS, PRODUCTION)
+RUNBOOK_URL = env.url("RUNBOOK_URL", "", ("https", "http"))
+OPS_TENANT = env.text("OPS_TENANT", "")
+MAIL = env.mail("EMAIL_URL")
+EMAIL_HOST, EMAIL_PORT = MAIL["host"], MAIL["port"]
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = MAIL["user"], MAIL["password"]
+EMAIL_USE_TLS, EMAIL_USE_SSL = MAIL["starttls"], MAIL["tls"]
+EMAIL_TIMEOUT = 10  # seconds to connect and between bytes
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.address("EMAIL_FROM", "Event Center <event-center@localhost>")
 
 # --- Feature flags: read by eventcenter.flags --------------------------------------------------------------------------
 WAFFLE_FLAG_MODEL = "eventcenter.FeatureFlag"

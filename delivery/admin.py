@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from audit.audited_admin import ReadOnlyAdmin, actor_of
 from audit.trail import Actor
 from delivery import log_admin
-from delivery.alerting import rule_admin
+from delivery.alerting import contact_admin, rule_admin
 from delivery.health import breakers
 from delivery.health.breaker import REASON_CHARS
 from delivery.models import Alert, Approval, Breaker, BreakerState, Escalation, WorkOrder, WorkOrderComment
@@ -34,7 +34,7 @@ else:
     BreakerModelForm = forms.ModelForm
     CommentRows = admin.TabularInline
 
-__all__ = ["log_admin", "rule_admin"]  # register deliveries, replays and the feed; alert rules
+__all__ = ["contact_admin", "log_admin", "rule_admin"]  # register contacts, rules; deliveries, replays and the feed
 
 M = TypeVar("M", bound=Model)
 

@@ -203,6 +203,8 @@ def application_environment(services: Services, port: int, receiver_port: int) -
         "CELERY_BEAT_SCHEDULE_FILENAME": str(services.directory / "beat-schedule"),
         "STACK_DIR": str(services.directory),
         "PORT": str(port),
+        "PUBLIC_URL": f"http://{LOOPBACK}:{port}",
+        "OPS_TENANT": "artisan-cloud",
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.urls import path
 from django.views.generic import RedirectView
 
+from delivery.console.alerts import AlertAcknowledge, AlertList, AlertPage
 from delivery.console.approvals import ApprovalList, ApprovalMove, ApprovalNew, ApprovalPage
 from delivery.console.feed import FeedList
 from delivery.console.objectives import ObjectivesPage
@@ -17,6 +18,11 @@ urlpatterns = [
     path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
     path("console/deliveries/<uuid:delivery_id>/replay", DeliveryReplay.as_view(), name="delivery-replay"),
     path("console/deliveries/<uuid:delivery_id>/pass-over", DeliveryPassOver.as_view(), name="delivery-pass-over"),
+    path("console/alerts", AlertList.as_view(), name="alerts"),
+    path("console/alerts/<uuid:alert_id>", AlertPage.as_view(), name="alert"),
+    path("console/alerts/<uuid:alert_id>/acknowledge", AlertAcknowledge.as_view(), name="alert-acknowledge"),
+    path("alerts", RedirectView.as_view(pattern_name="alerts", query_string=True)),
+    path("alerts/<uuid:alert_id>", AlertPage.as_view()),
     path("console/feed", FeedList.as_view(), name="feed"),
     path("console/objectives", ObjectivesPage.as_view(), name="objectives"),
     path("console/endpoints/<int:endpoint_id>/test", EndpointTestSend.as_view(), name="endpoint-test"),

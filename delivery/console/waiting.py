@@ -1,4 +1,4 @@
-"""For the frame of every page: how many approvals wait for who reads it."""
+"""For the frame of every page: how many approvals wait for who reads it, and how many alerts fire."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from django.utils import timezone
 
 from delivery.approvals.service import waiting_for
 from delivery.console.paging import capped_count
+from delivery.models import Alert, AlertState
 from eventcenter.access.principal import principal_of
 from eventcenter.access.roles import Permission
+from eventcenter.access.scoping import within
 
 COUNT_MOST = 99
 
@@ -26,3 +28,17 @@ def approvals_waiting(request: HttpRequest) -> dict[str, Callable[[], str]]:
         return f"{found}+" if more else str(found or "")
 
     return {"approvals_waiting": count}
+
+
+def alerts_firing(request: HttpRequest) -> dict[str, Callable[[], str]]:
+    """Like the other: one query, over the index of open alerts (alert_open_once_a_key), of what the reader may see."""
+
+    def count() -> str:
+        principal = principal_of(request) if hasattr(request, "user") else None
+        if principal is None or not principal.may_anywhere(Permission.VIEW):
+            return ""
+        firing = Alert.objects.filter(resolved_at=None, state=AlertState.FIRING)
+        found, more = capped_count(within(firing, principal), COUNT_MOST)
+        return f"{found}+" if more else str(found or "")
+
+    return {"alerts_firing": count}

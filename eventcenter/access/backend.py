@@ -17,6 +17,7 @@ Needs = tuple[Permission, Permission | None]
 BY_TENANT: Mapping[str, Needs] = {
     "audit.auditentry": (Permission.ADMINISTER, None),
     "delivery.alert": (Permission.VIEW, None),
+    "delivery.alertcontact": (Permission.ADMINISTER, Permission.ADMINISTER),
     "delivery.alertrule": (Permission.VIEW, Permission.ADMINISTER),
     "delivery.approval": (Permission.VIEW, None),
     "delivery.breaker": (Permission.VIEW, Permission.OPERATE),

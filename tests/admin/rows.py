@@ -19,6 +19,7 @@ from factory.django import DjangoModelFactory
 from audit.trail import Actor, record
 from delivery.models import (
     Alert,
+    AlertContact,
     AlertRule,
     Approval,
     Breaker,
@@ -102,6 +103,9 @@ def feature_flag() -> Model:
 
 MAKERS: dict[type[Model], Callable[[], Model]] = {
     Alert: alert,
+    AlertContact: lambda: AlertContact.objects.create(
+        name=f"contact {next(numbers)}", channel="email", address="on-call@example.com", tenant=TenantFactory()
+    ),
     AlertRule: alert_rule,
     Approval: approval,
     Breaker: breaker,

@@ -127,6 +127,59 @@ def test_url_may_stay_empty_when_its_default_is() -> None:
     assert Env({}).url("NAME", "", ("https",)) == ""
 
 
+@pytest.mark.parametrize(
+    ("environ", "hosts", "production", "url"),
+    [
+        ({}, [], False, "http://127.0.0.1:8000"),
+        ({"PORT": "8123"}, ["events.example.com"], False, "http://127.0.0.1:8123"),
+        ({}, ["*", ".example.com", "events.example.com"], True, "https://events.example.com"),
+        ({}, ["*"], True, ""),
+        ({"NAME": "https://ops.example.com/"}, ["events.example.com"], True, "https://ops.example.com"),
+    ],
+)
+def test_public_url_is_the_named_one_or_worked_out(
+    environ: dict[str, str], hosts: list[str], production: bool, url: str
+) -> None:
+    assert Env(environ).public_url("NAME", hosts, production) == url
+
+
+def test_mail_url_is_taken_apart_when_it_is_one() -> None:
+    nothing = {"host": "", "port": 25, "user": "", "password": "", "starttls": False, "tls": False}
+    assert Env({}).mail("NAME") == nothing
+    assert Env({"NAME": "smtp://mail.example.com"}).mail("NAME") == nothing | {"host": "mail.example.com"}
+    read = Env({"NAME": "smtp+starttls://events%40example.com:p%2Fw@mail.example.com"}).mail("NAME")
+    assert (read["user"], read["password"], read["port"]) == ("events@example.com", "p/w", 587)
+    assert (read["starttls"], read["tls"]) == (True, False)
+    read = Env({"NAME": "smtps://mail.example.com:4465"}).mail("NAME")
+    assert (read["port"], read["starttls"], read["tls"]) == (4465, False, True)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "mail.example.com",
+        "https://mail.example.com",
+        "smtp://",
+        "smtp://h:x",
+        "smtp://h/path",
+        "smtp://h?tls=1",
+        "smtp://[h",
+    ],
+)
+def test_mail_url_is_refused_when_a_part_would_be_lost(value: str) -> None:
+    assert "smtp+starttls://" in refused(value, lambda env: env.mail("NAME"))
+
+
+def test_address_is_read_when_it_has_a_name_or_none() -> None:
+    for value in ("events@example.com", "Event Center <events@example.com>"):
+        assert Env({"NAME": value}).address("NAME", "x@y") == value
+
+
+@pytest.mark.parametrize("value", ["events", "a@", "@b", "a@b, c@d", "a b@c", "A <a@b> x"])
+def test_address_is_refused_when_it_is_none(value: str) -> None:
+    refused(value, lambda env: env.address("NAME", "x@y"))
+
+
 def test_clusters_are_added_to_those_that_are_known() -> None:
     env = Env({"NAME": " lake=a:9092,b:9092 ; audit=c.example:9093;"})
     known = {"bus": "k:1"}

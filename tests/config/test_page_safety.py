@@ -19,10 +19,12 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 from pytest_django import Settings
 
 from audit.trail import PLATFORM_CHAIN, Actor, record
-from delivery.models import Delivery
+from delivery.alerts import raise_alert
+from delivery.models import AlertSeverity, Delivery
 from delivery.replays import service
 from delivery.replays.criteria import Criteria
 from tests import factories
@@ -114,6 +116,7 @@ def pk(route: str) -> object:
 VALUES: dict[str, Callable[[str], object]] = {
     "pk": pk,
     "approval_id": lambda route: delivery().pk,
+    "alert_id": lambda route: apps.get_model("delivery", "Alert")._default_manager.get().pk,
     "order_id": lambda route: delivery().pk,
     "key_id": lambda route: "ak_no_such_key",
     "object_id": object_id,
@@ -147,6 +150,8 @@ def furnished(db: None) -> User:
     factories.PublishKeyFactory(tenant=made.tenant)
     factories.ApiKeyFactory(tenant=made.tenant)
     factories.RejectedEventFactory()
+    about = {"tenant_id": made.tenant_id, "endpoint_id": made.endpoint_id}
+    raise_alert("endpoint.failing", "failing", AlertSeverity.WARNING, "It fails.", timezone.now(), **about)
     user: User = factories.SuperuserFactory()
     record(PLATFORM_CHAIN, Actor.of_user(user), "test.made", "test:1")
     service.draft(Criteria(tenant_id=made.tenant_id), Actor.of_user(user), 10, "a test")

@@ -14,6 +14,8 @@ from pytest_django import Settings
 
 from audit.models import AuditEntry
 from audit.trail import Actor
+from delivery.alerting.contacts import seal_routing_key
+from delivery.models import AlertContact
 from eventcenter import data_keys, key_rotation
 from eventcenter.adapters.services import rotate_secret as rotate_adapter_secret
 from eventcenter.crypto import UnsealError, master_of, sealed_by, unseal
@@ -72,6 +74,9 @@ def values(settings: Settings) -> dict[str, str]:
     key = PublishKeyFactory(secret=FIRST)
     rotate_publish_key(key, Actor("system:test"))
     rotate_adapter_secret(AdapterFactory(), Actor("system:test"))
+    AlertContact.objects.create(
+        name="On call", channel="pagerduty", sealed_routing_key=seal_routing_key("R0123456789abcdef0123456789abcde")
+    )
     EndpointSecret.objects.filter(pk=secret.pk).update(sealed_secret=seal_directly("whsec_endpoint", "endpoint-secret"))
     PublishKey.objects.update(sealed_previous_secret=seal_directly(FIRST, "publish-secret"))
     return opened()
@@ -147,7 +152,7 @@ def test_nothing_is_written_when_it_is_a_dry_run(settings: Settings, values: dic
 
     said = run("--dry-run", "--new-data-key")
 
-    assert "1 data keys to be rewrapped, 7 values to be sealed anew" in said
+    assert "1 data keys to be rewrapped, 8 values to be sealed anew" in said
     assert "master key old: needed by 3" in said
     assert "dry run: nothing was written" in said
     assert "take out" not in said

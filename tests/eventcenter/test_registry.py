@@ -27,6 +27,8 @@ def test_shipped_types_are_known_when_they_were_synced() -> None:
         "endpoint.disabled v1",
         "endpoint.failing v1",
         "event.delivery.failed v1",
+        "ops.alert.firing v1",
+        "ops.alert.resolved v1",
         "plugin.release.published v1",
         "plugin.release.withdrawn v1",
         "signing_key.rotation_due v1",

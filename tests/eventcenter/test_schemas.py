@@ -47,6 +47,8 @@ def test_the_shipped_types_are_these() -> None:
         "endpoint.disabled v1",
         "endpoint.failing v1",
         "event.delivery.failed v1",
+        "ops.alert.firing v1",
+        "ops.alert.resolved v1",
         "plugin.release.published v1",
         "plugin.release.withdrawn v1",
         "signing_key.rotation_due v1",

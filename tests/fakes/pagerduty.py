@@ -32,7 +32,10 @@ def complaints(event: Any) -> list[str]:
         found.append("'dedup_key' is invalid (at most 255 characters)")
     if not all(isinstance(link, dict) and link.get("href") for link in event.get("links", [])):
         found.append("'links' is invalid (each has an href)")
-    return found + _payload_complaints(event.get("payload"))
+    wants_payload = event.get("event_action") == "trigger" or "payload" in event
+    if not wants_payload and not event.get("dedup_key"):
+        found.append("'dedup_key' is missing or blank")
+    return found + (_payload_complaints(event.get("payload")) if wants_payload else [])
 
 
 def _payload_complaints(payload: Any) -> list[str]:
@@ -59,17 +62,23 @@ def _is_time(text: str) -> bool:
 
 
 class PagerDuty:
-    """`alerts`: what was taken, by dedup_key, each with its triggers. `answers`: statuses to give instead, in turn."""
+    """`alerts`: what was taken, by dedup_key, each with its events. `answers`: statuses to give instead, in turn. While
+    `answering` is cleared, requests hang."""
 
     def __init__(self) -> None:
         self.alerts: dict[str, list[dict[str, Any]]] = {}
         self.answers: list[tuple[int, dict[str, str]]] = []
         self.requests = 0
+        self.answering = threading.Event()
+        self.answering.set()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                if not outer.answering.wait(0):
+                    outer.answering.wait(30)
+                    return
                 status, headers, said = outer.judge(self.path, self.headers["content-type"], body)
                 data = json.dumps(said).encode()
                 self.send_response(status)
@@ -106,7 +115,13 @@ class PagerDuty:
         self.alerts.setdefault(event["dedup_key"], []).append(event)
         return 202, {}, {"status": "success", "message": "Event processed", "dedup_key": event["dedup_key"]}
 
+    @property
+    def events(self) -> list[tuple[str, str]]:
+        """(dedup_key, event_action) of each that was taken, by dedup_key."""
+        return [(key, event["event_action"]) for key, taken in self.alerts.items() for event in taken]
+
     def close(self) -> None:
+        self.answering.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)

@@ -24,8 +24,8 @@ from tests.factories import DeliveryFactory, TenantFactory, UserFactory
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_queues")]
 LIST, NEW = "/console/approvals", "/console/approvals/new"
 REPLAY = ApprovalKind.DELIVERY_REPLAY
-LIST_QUERIES = 7  # session, user, roles; what waits for the reader; tenants; waiting, over
-PAGE_QUERIES = 6  # session, user, roles; the approval; its work orders; what waits for the reader
+LIST_QUERIES = 8  # session, user, roles; what waits for the reader; tenants; waiting, over; alerts that fire
+PAGE_QUERIES = 7  # session, user, roles; the approval; its work orders; what waits for the reader; alerts that fire
 
 
 @pytest.fixture

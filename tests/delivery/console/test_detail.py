@@ -17,7 +17,7 @@ from tests.factories import TRACE_ID, AttemptFactory, DeliveryFactory, UserFacto
 
 pytestmark = pytest.mark.django_db
 # session, user, roles; delivery with its relations, attempts, its line, its escalation, its work orders; due signing keys
-PAGE_QUERIES = 9
+PAGE_QUERIES = 10  # one of them of the frame: alerts that fire
 
 
 @pytest.fixture

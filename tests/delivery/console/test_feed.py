@@ -17,7 +17,7 @@ from tests.factories import EndpointFactory, UserFactory, event_id_at
 pytestmark = pytest.mark.django_db
 URL = "/console/feed"
 LIVE = {"HX-Request": "true", "HX-Target": "live"}
-PAGE_QUERIES = 6  # session, user, roles; rows; tenants; due keys
+PAGE_QUERIES = 7  # session, user, roles; rows; tenants; due keys; alerts that fire
 POLL_QUERIES = 4  # session, user, roles; rows
 
 

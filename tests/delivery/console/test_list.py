@@ -26,7 +26,9 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 URL = "/console/deliveries"
 LIVE = {"HX-Request": "true", "HX-Target": "live"}
-PAGE_QUERIES = 9  # session, user, roles; due keys; count, rows; the choices: tenants, endpoints, subscriptions
+PAGE_QUERIES = (
+    10  # session, user, roles; due keys; count, rows; the choices: tenants, endpoints, subscriptions; alerts that fire
+)
 POLL_QUERIES = 5  # session, user, roles; count, rows
 FILTER_QUERIES = 2  # a tenant and a subscriber each ask for their own row
 

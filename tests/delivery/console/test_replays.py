@@ -22,7 +22,7 @@ from tests.factories import DeliveryFactory, EndpointFactory, UserFactory
 pytestmark = pytest.mark.django_db
 LIST, NEW, DELIVERIES = "/console/replays", "/console/replays/new", "/console/deliveries"
 LIVE = {"HX-Request": "true", "HX-Target": "live"}
-LIST_QUERIES = 7  # session, user, roles; jobs; due keys; names of tenants and endpoints
+LIST_QUERIES = 8  # session, user, roles; jobs; due keys; names of tenants and endpoints; alerts that fire
 NOON = datetime(2025, 11, 5, 12, tzinfo=UTC)
 
 

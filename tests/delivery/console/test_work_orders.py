@@ -19,8 +19,10 @@ from tests.factories import DeliveryFactory, TenantFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 LIST, NEW = "/console/work-orders", "/console/work-orders/new"
-LIST_QUERIES = 6  # session, user, roles; tenants; count, rows
-PAGE_QUERIES = 8  # session, user, roles; the work order; entries, comments; links, and what they lead to
+LIST_QUERIES = 7  # session, user, roles; tenants; count, rows; alerts that fire
+PAGE_QUERIES = (
+    9  # session, user, roles; the work order; entries, comments; links, and what they lead to; alerts that fire
+)
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from audit.trail import Actor
-from delivery.models import Attempt
+from delivery.alerting.incidents import joined
+from delivery.models import Alert, AlertContact, Attempt, Page
 from delivery.sample_send import CannotSendError, send_test
 from delivery.signing_keys.remind import remind
 from eventcenter import data_keys, publishing
@@ -33,6 +34,7 @@ from eventcenter.publish_keys import create_publish_key, rotate_publish_key
 from subscriptions.models import Channel, Endpoint, EndpointSecret, Signing, Tenant
 from subscriptions.routing import delivery_settings
 from subscriptions.services import add_secret, rotate_secret, seal_credentials, seal_headers
+from tests.delivery.alerting.calls import make_alert
 from tests.delivery.secrecy.search import Log, forms, leaks, stored_secrets, tables
 from tests.delivery.worker.desk import Desk, Make
 from tests.eventcenter.sender import Sender, event
@@ -182,6 +184,7 @@ def test_no_secret_is_found_anywhere_when_all_of_them_were_used(
     deliver(endpoints, receiver, desk, make)
     send_tests(places, ops, endpoints)
     secrets |= use_the_admin(places, ops, acme, endpoints)
+    call_people(places, ops, acme)
     run_commands(places, acme, tmp_path, monkeypatch)
     read_pages(places, ops, endpoints)
     secrets |= stored_secrets() | named()
@@ -303,6 +306,26 @@ def api_key(places: Places, ops: Client, acme: Tenant) -> dict[str, str | bytes]
     return {"API key": text[0].partition(".")[2]}
 
 
+def call_people(places: Places, ops: Client, acme: Tenant) -> None:
+    """A contact by form, right and wrong, tried and called."""
+    add = reverse("admin:delivery_alertcontact_add")
+    values = {
+        "tenant": str(acme.pk),
+        "name": "On call",
+        "channel": "pagerduty",
+        "least_severity": "info",
+        "enabled": "on",
+    }
+    for key in (WRONG_FORM_TOKEN, ROUTING_KEY):
+        places.answer(ops.post(add, values | {"routing_key": key}))
+    contact = AlertContact.objects.get()
+    places.answer(act(ops, "delivery_alertcontact", "test_selected", contact.pk))
+    places.keep("test_contact", run("test_contact", "On call", "--tenant", "acme"))
+    joined(make_alert(tenant_id=acme.pk), timezone.now())
+    places.keep("send_pages", run("send_pages", "--once"))
+    assert Page.objects.get().tries == 1
+
+
 def refuse(places: Places, ops: Client, acme: Tenant) -> None:
     """Forms with a secret that come back for another reason."""
     channels = {
@@ -375,10 +398,12 @@ def read_pages(places: Places, ops: Client, endpoints: dict[str, Endpoint]) -> N
             if not isinstance(pk, tuple):
                 places.answer(ops.get(reverse(f"{name}_change", args=[pk])))
                 places.answer(ops.get(reverse(f"{name}_history", args=[pk])))
-    for page in ("deliveries", "replays", "feed"):
+    for page in ("deliveries", "alerts", "replays", "feed"):
         places.answer(ops.get(reverse(page)))
     for attempt in Attempt.objects.all():
         places.answer(ops.get(reverse("delivery", args=[attempt.delivery_id])))
+    for alert_id in Alert.objects.values_list("pk", flat=True):
+        places.answer(ops.get(reverse("alert", args=[alert_id])))
     places.answer(ops.get("/metrics"))
     places.answer(ops.get(reverse("readyz")))
 
