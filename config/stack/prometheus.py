@@ -42,7 +42,10 @@ def program(name: str) -> Path:
 
 def configuration(targets: Path) -> str:
     """Like config/observability/prometheus/prometheus.yml, of the processes that `make run` started."""
-    job = {"job_name": "event-center-processes", "file_sd_configs": [{"files": [str(targets)], "refresh_interval": "5s"}]}
+    job = {
+        "job_name": "event-center-processes",
+        "file_sd_configs": [{"files": [str(targets)], "refresh_interval": "5s"}],
+    }
     every = {"scrape_interval": "5s", "evaluation_interval": "15s"}
     return yaml.safe_dump({"global": every, "rule_files": [str(RULES)], "scrape_configs": [job]}, sort_keys=False)
 
