@@ -1,5 +1,6 @@
-"""`python -m config.stack run` starts everything; `reset` removes its data. PORT and STACK_DIR are read from the
-environment. `prometheus` runs one beside it (PROMETHEUS_PORT). `exec -- COMMAND` runs a command with services of its own, which are removed when it ends."""
+"""`python -m config.stack run` starts everything; `prometheus` runs one beside it; `reset` removes its data. PORT,
+PROMETHEUS_PORT and STACK_DIR are read from the environment. `exec -- COMMAND` runs a command with services of its own,
+which are removed when it ends."""
 
 from __future__ import annotations
 

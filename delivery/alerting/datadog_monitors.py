@@ -25,7 +25,7 @@ COUNTED: Final = {
     RuleKind.DEAD_LETTERS: "event.endpoint.dead_total",
     RuleKind.PUBLISH_SIGNATURE: "event.tenant.publish_signature_errors_total",
 }
-# Calls by a key that nobody knows are no tenant's: strangers on the net would call people. Datadog writes brackets as underscores.
+# Calls by a key that nobody knows are no tenant's: strangers on the net would call people. Datadog writes a bracket as _.
 KNOWN_TENANTS: Final = "!tenant:_unknown_,!tenant:_unknown"
 GAUGES: Final = {
     RuleKind.LATENCY: "event.endpoint.latency_p95",
