@@ -44,7 +44,8 @@ def to_html(text: str) -> SafeString:
     for heading, words in pairwise(tokens):
         if heading.type == "heading_open":
             heading.attrSet("id", anchor(words.content))
-    return mark_safe(markdown.renderer.render(tokens, markdown.options, {}))  # noqa: S308 - html is off
+    shown: str = markdown.renderer.render(tokens, markdown.options, {})
+    return mark_safe(shown)  # noqa: S308 - html is off
 
 
 def anchor(title: str) -> str:
