@@ -19,6 +19,8 @@ COPY manage.py ./
 COPY audit ./audit
 COPY config ./config
 COPY delivery ./delivery
+# A page of the console shows it.
+COPY docs/operations/runbook.md ./docs/operations/runbook.md
 COPY eventcenter ./eventcenter
 COPY static ./static
 COPY subscriptions ./subscriptions

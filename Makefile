@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-kafka bench bench-console chaos lint reset
+.PHONY: help run prometheus test test-kafka bench bench-console chaos lint reset
 
 PYTHON ?= python3
 VENV := .venv
@@ -26,6 +26,9 @@ help: ## Show this list
 
 run: setup ## Start everything on this machine with demo data; Ctrl-C stops it (PORT=8000, STACK_DIR=.stack)
 	@exec $(BIN)/python -m config.stack run --with-parent
+
+prometheus: setup ## Run Debian's Prometheus with our rules beside make run; Ctrl-C stops it (PROMETHEUS_PORT=9090, STACK_DIR)
+	@exec $(BIN)/python -m config.stack prometheus
 
 # Tests that kill processes and count what came of it have the machine to themselves.
 ALONE := tests/pipeline

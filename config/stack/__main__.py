@@ -1,5 +1,6 @@
-"""`python -m config.stack run` starts everything; `reset` removes its data. PORT and STACK_DIR are read from the
-environment. `exec -- COMMAND` runs a command with services of its own, which are removed when it ends."""
+"""`python -m config.stack run` starts everything; `prometheus` runs one beside it; `reset` removes its data. PORT,
+PROMETHEUS_PORT and STACK_DIR are read from the environment. `exec -- COMMAND` runs a command with services of its own,
+which are removed when it ends."""
 
 from __future__ import annotations
 
@@ -10,19 +11,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from config.stack import control
+from config.stack import control, prometheus
 from config.stack.errors import StackError
 from config.stack.parent import end_with_parent
 from config.stack.run import Run
 from config.stack.services import Services
 
-DEFAULT_PORT = "8000"
+DEFAULT_PORT, DEFAULT_PROMETHEUS_PORT = "8000", "9090"
 PORTS_ALLOWED = range(1, 65_536)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m config.stack", description=__doc__)
-    options.add_argument("command", choices=("run", "reset", "exec"))
+    options.add_argument("command", choices=("run", "reset", "exec", "prometheus"))
     options.add_argument("--with-parent", action="store_true", help="end when the process that started this one ends")
     options.add_argument("argv", nargs="*", metavar="COMMAND", help="for exec, behind --")
     given = options.parse_args()
@@ -31,7 +32,9 @@ def main() -> None:
         end_with_parent()
     try:
         if given.command == "run":
-            Run(directory, _port(os.environ.get("PORT") or DEFAULT_PORT))()
+            Run(directory, _port("PORT", DEFAULT_PORT))()
+        elif given.command == "prometheus":
+            prometheus.run(directory, _port("PROMETHEUS_PORT", DEFAULT_PROMETHEUS_PORT))
         elif given.command == "exec":
             sys.exit(with_own_services(given.argv))
         elif directory.exists():
@@ -58,10 +61,11 @@ def with_own_services(argv: list[str]) -> int:
             door.close()
 
 
-def _port(text: str) -> int:
+def _port(variable: str, default: str) -> int:
+    text = os.environ.get(variable) or default
     if text.isascii() and text.isdigit() and int(text) in PORTS_ALLOWED:
         return int(text)
-    raise StackError(f"PORT is {text!r}; it takes a number from 1 to {PORTS_ALLOWED.stop - 1}")
+    raise StackError(f"{variable} is {text!r}; it takes a number from 1 to {PORTS_ALLOWED.stop - 1}")
 
 
 if __name__ == "__main__":

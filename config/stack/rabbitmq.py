@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import ClassVar
 
 import amqp
 
 from config.stack.child import Child, Command
-from config.stack.errors import StackError
+from config.stack.debian import unpacked
 from config.stack.ports import LOOPBACK, Ports, accepts
 from config.stack.service import Service, plain_environment
 
@@ -30,20 +29,24 @@ vm_memory_high_watermark.absolute = 512MiB
 """
 
 
-def unpacked_directory() -> Path:
-    """Where rabbitmq.sh puts the package: once for all checkouts of a user."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "event-center" / "rabbitmq"
-
-
 def installation() -> Path:
     """The directory below which `SERVER` is; fetched when it is nowhere. Raises StackError, saying why it cannot be."""
-    directory = unpacked_directory()
-    script = Path(__file__).with_suffix(".sh")
-    done = subprocess.run(["bash", str(script), str(directory)], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise StackError(f"no RabbitMQ: {done.stderr.strip()}")
-    return SYSTEM if (SYSTEM / SERVER).exists() else directory / "root"
+    if (SYSTEM / SERVER).exists():
+        return SYSTEM
+    root = unpacked("rabbitmq", "rabbitmq-server", "adduser", "logrotate", "libpopt0", "socat")
+    _tell_erlang(root)
+    return root
+
+
+def _tell_erlang(root: Path) -> None:
+    """Debian's erl names the place that it is made for; here it is another. Done once; a run beside us does the same."""
+    script = root / ERLANG / "erl"
+    told = script.read_text().replace("ROOTDIR=/usr/lib/erlang\n", f"ROOTDIR={root}/usr/lib/erlang\n")
+    if told != script.read_text():
+        draft = script.with_name(f"erl.{os.getpid()}")
+        draft.write_text(told)
+        draft.chmod(0o755)
+        draft.rename(script)
 
 
 class RabbitMq(Service):

@@ -8,6 +8,7 @@ from delivery.console.approvals import ApprovalList, ApprovalMove, ApprovalNew, 
 from delivery.console.feed import FeedList
 from delivery.console.objectives import ObjectivesPage
 from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
+from delivery.console.runbook import RunbookPage
 from delivery.console.sample_send import EndpointTestSend
 from delivery.console.views import DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
 from delivery.console.work_orders import WorkOrderList, WorkOrderMove, WorkOrderNew, WorkOrderPage
@@ -34,6 +35,7 @@ urlpatterns = [
     path("console/approvals/new", ApprovalNew.as_view(), name="approval-new"),
     path("console/approvals/<uuid:approval_id>", ApprovalPage.as_view(), name="approval"),
     path("console/approvals/<uuid:approval_id>/<slug:action>", ApprovalMove.as_view(), name="approval-move"),
+    path("runbook", RunbookPage.as_view(), name="runbook"),
     path("console/work-orders", WorkOrderList.as_view(), name="work-orders"),
     path("console/work-orders/new", WorkOrderNew.as_view(), name="work-order-new"),
     path("console/work-orders/<uuid:order_id>", WorkOrderPage.as_view(), name="work-order"),
