@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
+from delivery.alerting.evaluate import Evaluator
 from delivery.telemetry.catalog import Place
 from delivery.telemetry.dogstatsd import Sender
 from delivery.telemetry.hours import roll_up
@@ -64,7 +65,7 @@ def forget_silent(now: datetime) -> int:
 def duties() -> list[Duty]:
     """Fresh ones for one process, in the order in which they are done."""
     found = [
-        # Duty("rules", RULES_EVERY_S, Evaluator().step)  from delivery.alerting.evaluate
+        Duty("rules", RULES_EVERY_S, Evaluator().step),
         Duty("hours", HOURS_EVERY_S, roll_up),
         Duty("heartbeats", HEARTBEATS_EVERY_S, forget_silent),
     ]
