@@ -37,7 +37,7 @@ def measures(alert: Alert) -> list[tuple[str, str]]:
 
 def other_details(alert: Alert) -> list[tuple[str, str]]:
     """The rest of the details: what is nested is left to the API."""
-    rest = ((name, value) for name, value in alert.details.items() if name not in MEASURED)
+    rest = ((name, value) for name, value in alert.details.items() if name not in (*MEASURED, "unit"))
     return [(_label(name), str(value)) for name, value in rest if isinstance(value, str | int | float) and value != ""]
 
 

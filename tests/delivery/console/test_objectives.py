@@ -19,7 +19,7 @@ from tests.factories import TenantFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 URL = "/console/objectives"
-PAGE_QUERIES = 7  # session, user, roles; counters by tenant and by hour; names of tenants; due keys
+PAGE_QUERIES = 8  # session, user, roles; counters by tenant and by hour; names of tenants; due keys; alerts that fire
 NINE = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
