@@ -10,7 +10,6 @@ from django.urls import reverse
 
 from delivery.alerting.kinds import KINDS, RuleKind
 
-RUNBOOK_PATH: Final = "/runbook"
 _SECTIONS: Final[dict[str, str]] = {kind.value: row.runbook for kind, row in KINDS.items()}
 
 
@@ -25,13 +24,13 @@ def list_url() -> str:
 
 def runbook_url(kind: RuleKind | str) -> str:
     """The section of a kind; of one that the runbook does not know, its first page. Empty like the others."""
-    page = settings.RUNBOOK_URL or _ours(RUNBOOK_PATH)
+    page = settings.RUNBOOK_URL or _ours(reverse("runbook"))
     return _at(page, kind) if page else ""
 
 
 def runbook_path(kind: RuleKind | str) -> str:
     """The same, of the console's own page."""
-    return _at(RUNBOOK_PATH, kind)
+    return _at(reverse("runbook"), kind)
 
 
 def _at(page: str, kind: str) -> str:

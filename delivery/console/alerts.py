@@ -65,7 +65,7 @@ class AlertPage(ConsoleView):
             "alert": alert,
             "incident": alert.incident,
             "calls": _calls(alert),
-            "runbook_url": absolute.runbook_url(alert.kind)
+            "advice_url": absolute.runbook_url(alert.kind)
             if settings.RUNBOOK_URL
             else absolute.runbook_path(alert.kind),
             "may_acknowledge": _can_acknowledge(self.principal, alert),
