@@ -129,7 +129,10 @@ def turn(pk: UUID, well_since: datetime | None) -> bool:
     turned = Alert.objects.filter(pk=pk, state=AlertState.FIRING, well_since__isnull=well_since is not None)
     if not turned.update(well_since=well_since):
         return False
-    logger.info("alert.well" if well_since else "alert.unwell", extra={"alert_id": str(pk)})
+    if well_since:
+        logger.info("alert.well", extra={"alert_id": str(pk)})
+    else:
+        logger.info("alert.unwell", extra={"alert_id": str(pk)})
     return True
 
 

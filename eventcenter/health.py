@@ -43,16 +43,12 @@ def check_redis() -> str:
     return ""
 
 
-def kafka_admin() -> AdminClient:
-    """A client that is kept: making one costs a connection and two threads."""
+def check_kafka() -> str:
+    """Asks a client that is kept: making one costs a connection and two threads."""
     global _admin
     _admin = _admin or AdminClient(kafka_config())
-    return _admin
-
-
-def check_kafka() -> str:
     try:
-        topics = kafka_admin().list_topics(settings.KAFKA_EVENTS_TOPIC, timeout=TIMEOUT_S).topics
+        topics = _admin.list_topics(settings.KAFKA_EVENTS_TOPIC, timeout=TIMEOUT_S).topics
     except KafkaException as error:
         return str(error.args[0])
     topic = topics.get(settings.KAFKA_EVENTS_TOPIC)

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
 
 import redis
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # its __init__ has it, and says so to nobody
+from confluent_kafka import KafkaException
 from django.conf import settings
 
 from delivery.models import BreakerState, DispatchLane
 from delivery.queue_order import QUEUE_PREFIX
-from eventcenter.health import kafka_admin
 from eventcenter.ids import id_time
 from eventcenter.models import ConsumerOffset
 from eventcenter.store import rows
+from eventcenter.topic_ends import topic_ends
 
 logger = logging.getLogger(__name__)
 
 COUNT_MOST = 10_000  # counting on would cost more than knowing (a capped count of these rows: some ms)
 REDIS_TIMEOUT_S = 0.5
-KAFKA_TIMEOUT_S = 1.0  # each of two questions
 ORDERING = "ordering"
-LATEST, EARLIEST = OffsetSpec.latest(), OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +77,7 @@ LEFT JOIN delivery_breaker AS b ON b.endpoint_id = e.id WHERE e.archived_at IS N
 
 
 def read(now: datetime) -> Gauges:
-    """All of them, of all tenants. Redis' or Kafka's absence costs up to two seconds and gives None; PostgreSQL's raises."""
+    """All of them, of all tenants. Redis' or Kafka's absence costs up to three seconds and gives None; PostgreSQL's raises."""
     ((oldest_due_s,),) = rows(OLDEST_DUE, [now])
     ((outbox_depth, oldest_id),) = rows(OUTBOX, [COUNT_MOST])
     ((open_dispatches, in_flight),) = rows(DISPATCHES, [COUNT_MOST])
@@ -124,19 +120,8 @@ def consumer_lag() -> int | None:
     topic = settings.KAFKA_EVENTS_TOPIC
     stored = dict(ConsumerOffset.objects.filter(topic=topic).values_list("partition", "next_offset"))
     try:
-        known = kafka_admin().list_topics(topic, timeout=KAFKA_TIMEOUT_S).topics[topic]
-        ends = _offsets(topic, list(known.partitions), LATEST)
-        begins = _offsets(topic, [each for each in ends if each not in stored], EARLIEST)
-    except (KafkaException, FutureTimeout) as error:
+        ends = topic_ends(topic, frozenset(stored))
+    except KafkaException as error:
         logger.warning("gauges.kafka_away", extra={"error": str(error)})
         return None
-    return sum(max(end - stored.get(each, begins.get(each, 0)), 0) for each, end in ends.items())
-
-
-def _offsets(topic: str, partitions: list[int], which: OffsetSpec) -> dict[int, int]:
-    if not partitions:
-        return {}
-    asked = kafka_admin().list_offsets(
-        {TopicPartition(topic, each): which for each in partitions}, request_timeout=KAFKA_TIMEOUT_S
-    )
-    return {place.partition: future.result(KAFKA_TIMEOUT_S).offset for place, future in asked.items()}
+    return sum(max(end - stored.get(each, begin), 0) for each, (begin, end) in ends.items())

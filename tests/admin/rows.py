@@ -52,6 +52,11 @@ def alert_rule() -> Model:
     return AlertRule.objects.create(kind="failure_rate", tenant=TenantFactory(), **values)
 
 
+def alert_contact() -> Model:
+    about = {"name": f"contact {next(numbers)}", "channel": "email", "address": "on-call@example.com"}
+    return AlertContact.objects.create(tenant=TenantFactory(), **about)
+
+
 def breaker() -> Model:
     endpoint = EndpointFactory()
     return Breaker.objects.create(endpoint_id=endpoint.pk, tenant_id=endpoint.tenant_id, state="open", reason="broke")
@@ -103,9 +108,7 @@ def feature_flag() -> Model:
 
 MAKERS: dict[type[Model], Callable[[], Model]] = {
     Alert: alert,
-    AlertContact: lambda: AlertContact.objects.create(
-        name=f"contact {next(numbers)}", channel="email", address="on-call@example.com", tenant=TenantFactory()
-    ),
+    AlertContact: alert_contact,
     AlertRule: alert_rule,
     Approval: approval,
     Breaker: breaker,

@@ -16,12 +16,12 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from audit.models import AuditEntry
-from delivery.models import AlertRule
+from delivery.models import AlertContact, AlertRule
 from eventcenter.access.models import Membership
 from eventcenter.access.roles import Role
 from eventcenter.models import Adapter, FeatureFlag, PublishKey
 from subscriptions.models import Endpoint, Subscription, Tenant
-from tests.admin.rows import alert_rule
+from tests.admin.rows import alert_contact, alert_rule
 from tests.factories import (
     PASSWORD,
     AdapterFactory,
@@ -44,6 +44,7 @@ MAKERS: dict[type[Model], Callable[[], Model]] = {
     PublishKey: PublishKeyFactory,
     Adapter: AdapterFactory,
     AlertRule: alert_rule,
+    AlertContact: alert_contact,
     Membership: lambda: Membership.objects.get(user=UserFactory(roles=[(TenantFactory(), Role.VIEWER)])),
     FeatureFlag: lambda: FeatureFlag.objects.get(name="audit-streaming"),
 }

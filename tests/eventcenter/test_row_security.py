@@ -37,6 +37,7 @@ OPEN_TABLES = {
     "subscriptions_signinidentity": "people's, of no tenant; read by the sign-in alone",
     "audit_audithead": "no right on it at all (eventcenter migration 0009)",
     "audit_streamcursor": "no right on it at all (eventcenter migration 0009)",
+    "delivery_telemetrycursor": "no right on it at all (delivery migration 0009)",
 }
 
 
