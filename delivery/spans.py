@@ -7,6 +7,7 @@ only where the event's trace is sampled. Spans hold ids, numbers and words of ou
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,8 @@ from eventcenter.tracing import bus_spans, names, spans, switch, w3c
 from eventcenter.tracing.w3c import TraceContext
 from subscriptions.models import Channel
 
+logger = logging.getLogger(__name__)
+
 
 def outgoing(traceparent: str) -> tuple[str, int]:
     """The traceparent that the receiver gets, and the span id in it: the event's trace, below the attempt's own span
@@ -39,10 +42,16 @@ def outgoing(traceparent: str) -> tuple[str, int]:
 
 
 def note_attempts(results: Iterable[tuple[Held, Outcome, Verdict]]) -> None:
-    """A span for each result whose attempt has an id. What was only held had nobody told of its id, and has none."""
-    for held, outcome, verdict in results:
-        if held.span_id and (outcome.started_at or outcome.spends_attempt):
-            _note_attempt(held, outcome, verdict)
+    """A span for each result whose attempt has an id. What was only held had nobody told of its id, and has none.
+
+    Raises nothing: what was recorded must not be recorded again because its spans could not be made.
+    """
+    try:
+        for held, outcome, verdict in results:
+            if held.span_id and (outcome.started_at or outcome.spends_attempt):
+                _note_attempt(held, outcome, verdict)
+    except Exception:  # of a package that is not ours, after the commit
+        logger.exception("spans.attempts_not_noted")
 
 
 def _note_attempt(held: Held, outcome: Outcome, verdict: Verdict) -> None:
@@ -110,8 +119,15 @@ class Planning(NamedTuple):
 def note_ingest(planning: Planning, batch: int, began_ns: int) -> None:
     """After the transaction: for each event that it stored, how it was processed and, within that, planned.
 
-    `batch`: how many messages were taken together; their spans share its times.
+    `batch`: how many messages were taken together; their spans share its times. Raises nothing, as note_attempts.
     """
+    try:
+        _note_ingest(planning, batch, began_ns)
+    except Exception:
+        logger.exception("spans.ingest_not_noted")
+
+
+def _note_ingest(planning: Planning, batch: int, began_ns: int) -> None:
     ended_ns, counts = time.time_ns(), Counter(row.event_id for row in planning.planned)
     for item in planning.events:
         row, message = item.row, item.message

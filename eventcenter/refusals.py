@@ -7,13 +7,18 @@ process: a stranger chooses none of these, since a key that is not known counts 
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from enum import StrEnum
+
+from django.db import Error
 
 from eventcenter import row_security, store
 from eventcenter.adapters.message import Proof
 from eventcenter.standardwebhooks import SignatureFault
 from eventcenter.worker import process_shard
+
+logger = logging.getLogger(__name__)
 
 NO_TENANT = 0
 
@@ -40,9 +45,13 @@ BY_PROOF = {
 
 
 def count(reason: RefusalReason, tenant_id: int = NO_TENANT) -> None:
-    """One more. Whose it is need not be anybody whom this request may see."""
-    with row_security.unscoped():
-        store.add_publish_refusal(tenant_id, reason.value, process_shard())
+    """One more. Whose it is need not be anybody whom this request may see. A count that cannot be written is logged: the
+    refusal itself is what matters to the caller."""
+    try:
+        with row_security.unscoped():
+            store.add_publish_refusal(tenant_id, reason.value, process_shard())
+    except Error:
+        logger.exception("publish.refusal_not_counted", extra={"reason": reason.value, "tenant_id": tenant_id})
 
 
 def fold_days(before: datetime) -> int:

@@ -45,8 +45,8 @@ def disable_gone(endpoint_id: int, delivery_id: UUID) -> bool:
             return False
         endpoint = Endpoint.objects.select_related("tenant").get(pk=endpoint_id)
         details: dict[str, object] = {"reason": GONE_REASON, "delivery": str(delivery_id)}
+        _alert_disabled(endpoint, GONE_REASON, details, now)  # first: alerts' rows are locked before the trail's chain
         record(endpoint.tenant.slug, Actor("system:worker"), "endpoint.disabled", f"endpoint:{endpoint_id}", details)
-        _alert_disabled(endpoint, GONE_REASON, details, now)
         _announce(endpoint, endpoint_events.disabled_gone(_about(endpoint), str(delivery_id), GONE_REASON, now))
     logger.warning("endpoint.disabled", extra={"endpoint_id": endpoint_id, "delivery_id": str(delivery_id)})
     return True
@@ -84,12 +84,12 @@ def next_step(health: Health, limit: timedelta, warned_at: datetime | None) -> i
 
 
 def _near_a_step(limit: timedelta) -> list[int]:
-    """Endpoints that are enabled and have come to a step of which they were not told; sorted, so that rows are locked in
-    one order."""
+    """Endpoints that are enabled, of active tenants, and have come to a step of which they were not told; sorted, so that
+    rows are locked in one order."""
     due = Q(window_at__gte=F("failing_since") + limit)
     for step in WARN_AT_PERCENT:
         due |= Q(warned_percent__lt=step, window_at__gte=F("failing_since") + limit * step / 100)
-    failing = Breaker.objects.filter(due, _is(EndpointState.ENABLED), failing_since__isnull=False)
+    failing = Breaker.objects.filter(due, _is(EndpointState.ENABLED, tenant__active=True), failing_since__isnull=False)
     return list(failing.order_by("pk").values_list("pk", flat=True))
 
 
@@ -142,8 +142,8 @@ def _disable(endpoint: Endpoint, health: Health, limit: timedelta, now: datetime
     Endpoint.objects.filter(pk=endpoint.pk).update(**ended)
     breaker_store.save({endpoint.pk: Health()})
     details = _details(health) | {"reason": reason}
-    record(endpoint.tenant.slug, _WATCH, DISABLED_TYPE, f"endpoint:{endpoint.pk}", details)
     _alert_disabled(endpoint, reason, details, now)
+    record(endpoint.tenant.slug, _WATCH, DISABLED_TYPE, f"endpoint:{endpoint.pk}", details)
     _announce(endpoint, endpoint_events.disabled_failing(_about(endpoint), health, reason, now))
     logger.warning("endpoint.disabled", extra={"endpoint_id": endpoint.pk})
 
@@ -180,13 +180,13 @@ def _update_free(found: QuerySet[Breaker], changes: dict[str, object]) -> None:
 
 
 def _resolve_alerts(now: datetime) -> None:
-    """What is well again, stopped by somebody, or gone needs nobody's attention."""
+    """What is well again, stopped by somebody, gone, or an inactive tenant's needs nobody's attention."""
     open_alerts = Alert.objects.filter(kind__in=(FAILING_TYPE, DISABLED_TYPE), resolved_at=None)
     keys = {key: endpoint_id or 0 for key, endpoint_id in open_alerts.values_list("dedup_key", "endpoint_id")}
     if not keys:
         return
     ids = list(keys.values())
-    states = dict(Endpoint.objects.filter(pk__in=ids).values_list("pk", "state"))
+    states = dict(Endpoint.objects.filter(pk__in=ids, tenant__active=True).values_list("pk", "state"))
     failing = Breaker.objects.filter(pk__in=ids, failing_since__isnull=False).values_list("pk", flat=True)
     enabled = {pk for pk, state in states.items() if state == EndpointState.ENABLED}
     current = {failing_key(pk) for pk in enabled.intersection(failing)}
@@ -203,8 +203,8 @@ def _delete_idle(now: datetime) -> None:
     Breaker.objects.filter(well | deleted).delete()
 
 
-def _is(state: EndpointState) -> Exists:
-    return Exists(Endpoint.objects.filter(pk=OuterRef("endpoint_id"), state=state))
+def _is(state: EndpointState, **more: object) -> Exists:
+    return Exists(Endpoint.objects.filter(pk=OuterRef("endpoint_id"), state=state, **more))
 
 
 def _announce(endpoint: Endpoint, envelope: Envelope) -> None:

@@ -10,6 +10,9 @@ ALTER TABLE delivery_attempt ADD COLUMN recorded_at timestamptz;
 ALTER TABLE delivery_attempt ALTER COLUMN recorded_at SET DEFAULT now();
 """
 RECORDED_REVERSE = "ALTER TABLE delivery_attempt DROP COLUMN recorded_at;"
+# New columns without a rewrite: an instant, once the tables' locks are had. Deliveries queue behind a migration that waits for
+# them, so behind somebody's long transaction this one gives up and is run again.
+LOCK_TIMEOUT = "SET LOCAL lock_timeout = '5s'"
 
 
 class Migration(migrations.Migration):
@@ -18,6 +21,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.RunSQL(LOCK_TIMEOUT, migrations.RunSQL.noop),
         migrations.AddField(
             model_name="dispatch",
             name="lost_tokens",
@@ -103,4 +107,8 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(model_name="duplicatesend", index=models.Index(fields=["at"], name="duplicate_send_at")),
+        migrations.AddIndex(
+            model_name="duplicatesend",
+            index=models.Index(fields=["worker", "endpoint_id", "at"], name="duplicate_send_of"),
+        ),
     ]

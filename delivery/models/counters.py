@@ -91,7 +91,10 @@ class DuplicateSend(models.Model):
             models.CheckConstraint(condition=models.Q(cause__in=DuplicateCause.values), name="duplicate_cause_known"),
             models.UniqueConstraint(fields=["delivery_id", "dispatch_id", "token"], name="duplicate_send_once"),
         ]
-        indexes: ClassVar = [models.Index(fields=["at"], name="duplicate_send_at")]
+        indexes: ClassVar = [
+            models.Index(fields=["at"], name="duplicate_send_at"),
+            models.Index(fields=["worker", "endpoint_id", "at"], name="duplicate_send_of"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.delivery_id} {self.cause}"

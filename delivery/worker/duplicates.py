@@ -71,7 +71,7 @@ SELECT date_trunc('minute', now()), endpoint_id, %s, tenant_id, 0, 0, 0, 0, 0, 0
 FROM kept GROUP BY endpoint_id, tenant_id ORDER BY endpoint_id
 ON CONFLICT (minute, endpoint_id, shard) DO UPDATE SET duplicates = c.duplicates + excluded.duplicates
 """
-# Index: duplicate_send_at, the last hour: a worker's name may come again later.
+# Index: duplicate_send_of, the last hour: a worker's name may come again later.
 NOTE_RESENT: LiteralString = (
     """
 WITH sent AS (

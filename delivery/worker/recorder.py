@@ -180,12 +180,12 @@ class Recorder:
         else:
             store.delete_dispatches(finished)
         self._forget(items, done)
-        if tracing.is_on():
-            spans.note_attempts(judged)
         hints.publish(to_publish)
         if len(moved) < len(items):
             pairs = zip(judged, rows, strict=True)
             self._note_without_effect([pair for pair in pairs if pair[1].delivery_id not in moved])
+        if tracing.is_on():
+            spans.note_attempts(judged)
 
     def _note_without_effect(self, results: Sequence[tuple[Judged, ResultRow]]) -> None:
         """What was recorded stands, and is not recorded again because of this."""

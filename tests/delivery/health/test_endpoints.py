@@ -22,7 +22,7 @@ from delivery.models import Alert, Breaker
 from eventcenter.envelope import Envelope, parse_structured
 from eventcenter.models import OutboxMessage
 from eventcenter.schemas import SchemaSet, load_schemas
-from subscriptions.models import Endpoint, EndpointState
+from subscriptions.models import Endpoint, EndpointState, Tenant
 from subscriptions.services import disable, pause, resume
 from tests.factories import EndpointFactory
 
@@ -60,7 +60,7 @@ def test_endpoint_is_disabled_with_an_audit_entry_when_it_is_gone(state: Endpoin
     assert disable_gone(endpoint.pk, delivery_id)
     endpoint.refresh_from_db()
     assert (endpoint.state, endpoint.state_reason) == (EndpointState.DISABLED, GONE_REASON)
-    entry, raised = AuditEntry.objects.order_by("pk")
+    raised, entry = AuditEntry.objects.order_by("pk")
     assert (raised.chain, raised.action) == (entry.chain, "alert.raised")
     assert (entry.chain, entry.actor) == (endpoint.tenant.slug, "system:worker")
     assert entry.details == {"reason": GONE_REASON, "delivery": str(delivery_id)}
@@ -286,14 +286,27 @@ def test_rows_that_say_nothing_go_after_a_day_and_rows_of_deleted_endpoints_at_o
     assert set(Breaker.objects.values_list("pk", flat=True)) == {recent.pk, ill.pk}
 
 
-def test_nothing_goes_to_the_bus_for_an_inactive_tenant() -> None:
+def test_nobody_is_told_of_an_inactive_tenants_endpoints() -> None:
     endpoint = EndpointFactory(tenant__active=False)
     failing(endpoint, 55)
 
     watch(NOW)
 
-    assert events() == []
-    assert len(open_alerts()) == 1
+    assert OutboxMessage.objects.count() == 0
+    assert open_alerts() == []
+
+
+def test_alerts_of_its_endpoints_are_resolved_when_a_tenant_becomes_inactive() -> None:
+    endpoint, gone = EndpointFactory(), EndpointFactory()
+    failing(endpoint, 55)
+    watch(NOW)
+    assert disable_gone(gone.pk, uuid4())
+    assert len(open_alerts()) == 2
+
+    Tenant.objects.update(active=False)
+    watch(NOW + timedelta(minutes=1))
+
+    assert open_alerts() == []
 
 
 @pytest.mark.kafka
