@@ -92,7 +92,7 @@ def _as_text(span: Span, found: Report, different: list[Difference] | None) -> l
     lines = [f"{span.since:%Y-%m-%d %H:%M} to {span.until:%Y-%m-%d %H:%M} UTC", ""]
     lines += [(row[0].ljust(width) + "".join(f"  {cell:<18}" for cell in row[1:])).rstrip() for row in table]
     if not found.tenants:
-        lines += ["", "Nothing was delivered, tried or given up in this time."]
+        lines += ["", "Nothing was delivered, tried or given up in this time. The minute that runs is not in it yet."]
     if different is not None:
         lines += ["", *_verdict(different)]
     return lines
