@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+
+from django.db import InterfaceError, OperationalError
 
 from delivery import alerts
 from delivery.alerting import measures, rule_rows
@@ -21,8 +24,9 @@ from delivery.telemetry import gauges
 
 logger = logging.getLogger(__name__)
 
+EVERY = timedelta(seconds=15)
 # After so long without a pass (a start, another leader before) processes are given time to be seen again.
-GAP = timedelta(seconds=60)
+GAP = 2 * EVERY
 # An endpoint with an open alert of these kinds is known to fail: its failures are not its tenant's, too.
 FAILING = (
     RuleKind.FAILURE_RATE,
@@ -37,34 +41,63 @@ OPEN_AFTER = (Verdict.PENDING, Verdict.FIRES)
 SHUT_AFTER = (Verdict.PASSES, Verdict.RESOLVES)
 
 
+class PartlyFailed(Exception):
+    """A pass came through, but not with everything; what failed is in the log."""
+
+
 class Evaluator:
-    """Kept by the process that evaluates; `step` is called every 15 s."""
+    """Kept by the process that evaluates; `step` is called EVERY."""
 
     def __init__(self) -> None:
         self._began: datetime | None = None
         self._last: datetime | None = None
 
     def step(self, now: datetime) -> None:
+        """Raises PartlyFailed at the end of a pass in which something failed, and at once what stops the whole pass."""
         if self._began is None or self._last is None or now - self._last > GAP:
             self._began = now
+        try:
+            failed = _Pass(now, self._began).run()
+        except (OperationalError, InterfaceError):  # nobody could give a sign of life: the time for it begins anew
+            self._last = None
+            raise
         self._last = now
-        _Pass(now, self._began).run()
+        if failed:
+            raise PartlyFailed(f"{failed} parts of the pass failed.")
 
 
 class _Pass:
     def __init__(self, now: datetime, began: datetime) -> None:
-        self.now, self.began = now, began
+        self.now, self.began, self.failed = now, began, 0
         self.rules: Rules = rule_rows.load()
         # Index: alert_open_once_a_key.
         self.open = {alert.dedup_key: alert for alert in Alert.objects.filter(resolved_at=None).order_by()}
 
-    def run(self) -> None:
+    def run(self) -> int:
+        """How many parts of it failed."""
         findings = list(self._findings())
         places = Places.of(finding.subject for finding in findings)
         for finding in findings:
-            self._carry_out(finding if places.is_there(finding.subject) else self._gone(finding), places)
-        self._note_going_on(findings)
-        self._follow_rules()
+            with self._guarded(finding.subject.dedup_key):
+                self._carry_out(finding if places.is_there(finding.subject) else self._gone(finding), places)
+        with self._guarded("going_on"):
+            self._note_going_on(findings)
+        for alert in self.open.values():
+            with self._guarded(alert.dedup_key):
+                self._follow_rule(alert)
+        return self.failed
+
+    @contextmanager
+    def _guarded(self, part: str) -> Iterator[None]:
+        """One alert that cannot be written, or one measure that cannot be read, costs itself and no other. A lost database
+        is raised."""
+        try:
+            yield
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            self.failed += 1
+            logger.exception("alerting.part_failed", extra={"part": part})
 
     def _findings(self) -> Iterator[Finding]:
         """What changes, and every alert that is open; endpoints before tenants."""
@@ -118,8 +151,10 @@ class _Pass:
         return self._judged(kind, readings)
 
     def _of_platform(self) -> Iterator[Finding]:
-        for kind, reading in measures.platform_readings(gauges.read(self.now)).items():
-            yield from self._judged(kind, {Subject(kind): reading})
+        """Gauges that cannot be read are not known: their alerts stay as they are."""
+        with self._guarded("gauges"):
+            for kind, reading in measures.platform_readings(gauges.read(self.now)).items():
+                yield from self._judged(kind, {Subject(kind): reading})
         missing = RuleKind.PROCESS_MISSING
         found = measures.silence(self.began, self.now)
         yield from self._judged(missing, {Subject(missing, name=role): reading for role, reading in found.items()})
@@ -174,16 +209,15 @@ class _Pass:
         if rows:
             Alert.objects.bulk_update(rows, ["last_at", "details"])
 
-    def _follow_rules(self) -> None:
+    def _follow_rule(self, alert: Alert) -> None:
         """What a person changed about a rule while its alert fires."""
-        for alert in self.open.values():
-            if alert.state != AlertState.FIRING or alert.kind not in RuleKind.values:
-                continue
-            rule = self.rules.of(RuleKind(alert.kind), alert.tenant_id, alert.endpoint_id)
-            if not rule.enabled:
-                alerts.resolve(alert.dedup_key, self.now)
-            elif not rule.is_muted(self.now):
-                if alert.muted:
-                    alerts.end_mute(alert.pk, self.now)
-                if alert.severity != rule.severity and (rule.stored or alert.kind in MEASURED):
-                    alerts.rank_again(alert.pk, rule.severity, self.now)
+        if alert.state != AlertState.FIRING or alert.kind not in RuleKind.values:
+            return
+        rule = self.rules.of(RuleKind(alert.kind), alert.tenant_id, alert.endpoint_id)
+        if not rule.enabled:
+            alerts.resolve(alert.dedup_key, self.now)
+        elif not rule.is_muted(self.now):
+            if alert.muted:
+                alerts.end_mute(alert.pk, self.now)
+            if alert.severity != rule.severity and (rule.stored or alert.kind in MEASURED):
+                alerts.rank_again(alert.pk, rule.severity, self.now)

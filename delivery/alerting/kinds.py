@@ -93,7 +93,7 @@ KINDS: Final = {
         Kind(_K.OUTBOX_STUCK, _P, "seconds", "An accepted event has not reached Kafka for {value}",
              30, 5, 0, for_s=15, severity="critical"),
         Kind(_K.PROCESS_MISSING, _P, "seconds", "No {place} has given a sign of life for {value}",
-             30, 10, 0, severity="critical", clear_for_s=30),
+             30, 10, 0, for_s=15, severity="critical", clear_for_s=30),
         Kind(_K.ENDPOINT_FAILING, _E, "state", "", measured=False),
         Kind(_K.ENDPOINT_DISABLED, _E, "state", "", severity="critical", measured=False),
         Kind(_K.ROTATION_DUE, _E, "state", "", measured=False),

@@ -28,7 +28,7 @@ LATENCY_SHARE = 0.95
 PER_ENDPOINT = (RuleKind.FAILURE_RATE, RuleKind.SIGNATURE_REFUSED, RuleKind.LATENCY, RuleKind.DEAD_LETTERS)
 WINDOWED = (*PER_ENDPOINT, RuleKind.TENANT_FAILURE_RATE)
 # Roles that a deployment may do without: missed only while they were seen within this time. Who evaluates is not missed by
-# itself; readiness and Prometheus see that.
+# itself: Prometheus sees that.
 OPTIONAL_ROLES = ("replays", "pager")
 RETIRED_AFTER = timedelta(days=1)
 START_GRACE = timedelta(seconds=30)

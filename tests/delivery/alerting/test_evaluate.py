@@ -3,16 +3,17 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditEntry
-from delivery.alerting.evaluate import Evaluator
+from delivery.alerting.evaluate import EVERY, GAP, Evaluator, PartlyFailed
 from delivery.alerts import raise_alert
 from delivery.models import Alert, AlertRule, AlertSeverity, Breaker
-from eventcenter.models import Heartbeat, PublishRefusalCounter
+from eventcenter.models import Heartbeat, OutboxMessage, PublishRefusalCounter
 from subscriptions.models import Endpoint, EndpointState
 from tests.delivery.alerting.scene import NOW, Clock, alerts, at, beat, count, latencies, rule
 from tests.factories import EndpointFactory, TenantFactory
@@ -157,9 +158,11 @@ def test_role_is_missing_when_all_its_processes_are_silent(clock: Clock) -> None
     clock.silent = {"worker"}
     clock.step(2)
     assert alerts() == []
-    clock.step(2)
+    clock.step()
+    assert alerts() == [("process_missing:worker", "pending")]
+    clock.step()
     assert alerts() == [("process_missing:worker", "firing")]
-    assert Alert.objects.get().summary == "No worker has given a sign of life for 45 s"
+    assert Alert.objects.get().summary == "No worker has given a sign of life for 1 min"
     clock.silent = set()
     clock.step(4)
     assert alerts() == [("process_missing:worker", "resolved")]
@@ -176,10 +179,77 @@ def test_roles_are_given_time_when_everything_starts_after_a_night(clock: Clock)
 
 def test_role_that_must_run_is_missing_when_it_was_never_seen(clock: Clock) -> None:
     clock.silent = {"consumer"}
-    clock.step(2)
+    clock.step(3)
     assert alerts() == []
     clock.step(2)
     assert alerts() == [("process_missing:consumer", "firing")]
+
+
+@pytest.mark.parametrize("away_s", [31, 40, 60, 75])
+def test_roles_are_given_time_when_nothing_could_be_evaluated_or_seen(clock: Clock, away_s: int) -> None:
+    """As in a failover of the database: the pass that is overdue comes before anybody has beaten again."""
+    clock.step()
+    clock.evaluator.step(at(away_s))
+    assert alerts() == []
+    clock.now = at(away_s + 15)
+    clock.step(4)
+    assert alerts() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_roles_are_given_time_when_a_pass_lost_the_database(clock: Clock) -> None:
+    beat(at(-2))
+    clock.evaluator.step(NOW)
+    connection.connection.close()
+    with pytest.raises((OperationalError, InterfaceError)):
+        clock.evaluator.step(at(15))
+    connection.close()
+    clock.evaluator.step(at(29.5))
+    assert alerts() == []
+
+
+def test_pause_that_gives_roles_time_is_two_turns() -> None:
+    assert GAP == 2 * EVERY
+
+
+REFUSE = """
+CREATE FUNCTION refuse_alert() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF NEW.kind = 'signature_refused' THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW;
+END $$;
+CREATE TRIGGER refuse_alert BEFORE INSERT ON delivery_alert FOR EACH ROW EXECUTE FUNCTION refuse_alert();
+"""
+
+
+def test_other_alerts_fire_when_one_cannot_be_written(
+    clock: Clock, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(REFUSE)
+    count(endpoint, NOW, attempts=5, signature_refused=1, dead=1)
+    with pytest.raises(PartlyFailed):
+        clock.step()
+    assert alerts() == [(f"dead_letters:{endpoint.pk}", "firing")]
+    failed = [record.__dict__["part"] for record in caplog.records if record.message == "alerting.part_failed"]
+    assert failed == [f"signature_refused:{endpoint.pk}"]
+
+
+def test_the_rest_is_judged_and_roles_are_still_missed_when_gauges_cannot_be_read(
+    clock: Clock, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    unreadable = OutboxMessage.objects.create(
+        id=UUID(int=2**128 - 1), key="acme|", body=b""
+    )  # after the calendar's end
+    count(endpoint, NOW, attempts=5, dead=1)
+    for _ in range(6):
+        beat(clock.now, ["worker", "consumer", "sweep"])
+        with pytest.raises(PartlyFailed):
+            clock.evaluator.step(clock.now)
+        OutboxMessage.objects.exclude(pk=unreadable.pk).delete()  # the alert's own event, which is older
+        clock.now += EVERY
+    assert alerts() == [(f"dead_letters:{endpoint.pk}", "firing"), ("process_missing:relay", "firing")]
+    assert {record.__dict__["part"] for record in caplog.records if record.message == "alerting.part_failed"} == {
+        "gauges"
+    }
 
 
 def test_role_that_nobody_needs_is_missing_only_while_it_was_seen_of_late(clock: Clock) -> None:
