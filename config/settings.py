@@ -102,7 +102,13 @@ DATABASES = {
         # Kept open: a new connection costs a fork of PostgreSQL, and workers talk to it hundreds of times a second.
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5, "application_name": env.text("PROCESS_NAME", "event-center")},
+        # The server drops a session whose machine is gone after 25 s, and with it the lock of an elected process; by itself
+        # after two hours. Over a Unix socket it takes these and heeds them not.
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "application_name": env.text("PROCESS_NAME", "event-center"),
+            "options": "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
+        },
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -3,7 +3,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
+from django.conf import settings
 from django.db import OperationalError, connection
 
 from delivery.telemetry.election import Election
@@ -87,3 +89,22 @@ def test_asking_raises_when_the_database_ends_the_connection(candidates: list[Ca
     end_connection(one.pid())
     with pytest.raises(OperationalError):
         one.won()
+
+
+def test_server_looks_for_a_leader_whose_machine_is_gone_within_half_a_minute() -> None:
+    """Over TCP; over a Unix socket there is no machine that could go, and the server takes the options and heeds them not."""
+    known = connection.get_connection_params()
+    names = ("port", "user", "password", "dbname", "options")
+    dsn = psycopg.conninfo.make_conninfo(host="127.0.0.1", **{name: known[name] for name in names if known.get(name)})
+    with psycopg.connect(dsn) as session:
+        idle, interval, count = (
+            int(
+                (
+                    session.execute(f"SELECT setting FROM pg_settings WHERE name = 'tcp_keepalives_{name}'").fetchone()
+                    or "0"
+                )[0]
+            )
+            for name in ("idle", "interval", "count")
+        )
+    assert 0 < idle + interval * count <= 30
+    assert "tcp_keepalives_idle" in settings.DATABASES["default"]["OPTIONS"]["options"]
