@@ -163,7 +163,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("event_telemetry_duty_errors_total", "", _C, "errors", ("duty",), _P.TELEMETRY,
            "Times that a duty of the elected process failed, since its start."),
     Metric("event_telemetry_duty_age_seconds", "", _G, "seconds", ("duty",), _P.TELEMETRY,
-           "Since the duty last succeeded in this process; absent before that and where it is not elected."),
+           "Since the duty last succeeded in this process or, when that is later, its election; absent where it is not elected."),
 )  # fmt: skip
 
 BY_NAME: Final = {metric.name: metric for metric in METRICS}

@@ -21,7 +21,6 @@ from eventcenter.store import execute, rows
 logger = logging.getLogger(__name__)
 
 SETTLED_AFTER = timedelta(minutes=10)
-STEP = timedelta(days=1)  # of hours a statement, when there is much to catch up with
 FORGET_MOST = 20_000  # rows a statement
 
 # Other transactions of this database that are so old; a long dump holds the hours up, and nothing is lost by it.
@@ -35,7 +34,7 @@ SELECT min(minute) FROM delivery_deliverycounter WHERE minute >= coalesce(
     (SELECT max(hour) + interval '1 hour' FROM delivery_deliveryhour), %s)
 """
 # Index: primary key, a range of minutes. Whoever comes second inserts nothing.
-KEEP_HOURS: LiteralString = f"""
+KEEP_HOUR: LiteralString = f"""
 INSERT INTO delivery_deliveryhour (hour, endpoint_id, tenant_id, attempts, first_attempts, first_delivered, delivered, failed,
     retried, dead, deferred, duplicates, signature_refused, latency_ms_sum, latency_buckets)
 SELECT date_trunc('hour', minute, 'UTC'), endpoint_id, tenant_id, {COUNT_SUMS}, ARRAY[{BUCKET_SUMS}]
@@ -54,7 +53,8 @@ DELETE FROM delivery_deliverycounter WHERE (minute, endpoint_id, shard) IN (
 
 
 def roll_up(now: datetime) -> int:
-    """Keep all hours that are settled and not kept yet. Returns how many rows, one an hour and endpoint, were made.
+    """Keep the next hour that is settled and not kept yet. Returns how many rows, one an endpoint, were made; 0: nothing is
+    left for now, or another process is at it.
 
     May be called at any time, by several processes, and after any pause.
     """
@@ -65,12 +65,9 @@ def roll_up(now: datetime) -> int:
     if rows(OLD_TRANSACTIONS, [SETTLED_AFTER])[0][0]:
         logger.warning("hours.held_by_old_transaction")
         return 0
-    made = 0
-    while first is not None and first < edge:
-        start = hour_of(first)
-        made += execute(KEEP_HOURS, [start, min(start + STEP, edge)])
-        first = rows(NEXT_HOUR, [EPOCH])[0][0]
-    logger.info("hours.kept", extra={"rows": made, "until": (edge - HOUR).isoformat()})
+    start = hour_of(first)
+    made = execute(KEEP_HOUR, [start, start + HOUR])
+    logger.info("hours.kept", extra={"rows": made, "hour": start.isoformat()})
     return made
 
 

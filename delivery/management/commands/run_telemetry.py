@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.db import InterfaceError, OperationalError
-from django.utils import timezone
 from prometheus_client.registry import Collector
 
 from delivery.telemetry.by_endpoint import EndpointTotals
@@ -11,7 +10,11 @@ from delivery.telemetry.catalog import Place
 from delivery.telemetry.duties import Roster, TelemetryMetrics
 from delivery.telemetry.election import Election
 from delivery.telemetry.exposition import StoreCollector, deployment_collector
+from eventcenter.store import rows
 from eventcenter.worker import WorkerCommand
+
+# The only clock of duties: heartbeats, counters and breakers have their times from it, and this machine's may be off.
+CLOCK = "SELECT clock_timestamp()"
 
 
 class Command(WorkerCommand):
@@ -31,14 +34,15 @@ class Command(WorkerCommand):
 
     def step(self) -> bool:
         try:
-            self.roster.is_leader = self.election.won()
-            if self.roster.is_leader:
-                self.roster.step(timezone.now())
+            self.roster.elect(self.election.won())
+            if not self.roster.is_leader:
+                return False
+            ((now,),) = rows(CLOCK, [])
+            return self.roster.step(now)
         except (OperationalError, InterfaceError):
-            self.roster.is_leader = False
+            self.roster.lose()
             raise
-        return False
 
     def close(self) -> None:
-        self.roster.is_leader = False
+        self.roster.elect(False)
         self.election.give_back()

@@ -35,6 +35,20 @@ def kept() -> list[tuple[int, int, int]]:
     return [(round((start - NINE) / HOUR), endpoint_id, attempts) for start, endpoint_id, attempts in rows]
 
 
+def roll_up_all(now: datetime) -> int:
+    return sum(iter(lambda: roll_up(now), 0))
+
+
+@pytest.mark.django_db
+def test_one_hour_is_kept_at_a_time_when_many_are_missing() -> None:
+    for hour in (0, 1, 50):
+        minute(at(60 * hour), attempts=1 + hour)
+        minute(at(60 * hour), endpoint_id=2, attempts=1)
+    assert roll_up(NINE + timedelta(days=5)) == 2
+    assert kept() == [(0, 1, 1), (0, 2, 1)]
+    assert [roll_up(NINE + timedelta(days=5)) for _ in range(3)] == [2, 2, 0]
+
+
 @pytest.mark.django_db
 def test_an_hour_holds_its_minutes_sums_when_it_is_settled() -> None:
     minute(at(0), attempts=3, delivered=2, first_attempts=1, duplicates=1, signature_refused=4)
@@ -77,8 +91,8 @@ def test_hours_are_kept_once_when_it_is_done_again_and_after_a_pause() -> None:
     assert roll_up(TEN + SETTLED_AFTER) == 0
     for hour in (2, 30, 31, 24 * 9):
         minute(at(60 * hour), attempts=hour)
-    assert roll_up(NINE + timedelta(days=12)) == 4
-    assert roll_up(NINE + timedelta(days=12)) == 0
+    assert roll_up_all(NINE + timedelta(days=12)) == 4
+    assert roll_up_all(NINE + timedelta(days=12)) == 0
     assert kept() == [(0, 1, 1), (2, 1, 2), (30, 1, 30), (31, 1, 31), (24 * 9, 1, 24 * 9)]
 
 
@@ -95,7 +109,7 @@ def test_hours_are_kept_once_when_several_processes_do_it_at_once() -> None:
 
     def run(_: int) -> int:
         try:
-            return roll_up(NINE + timedelta(days=5))
+            return roll_up_all(NINE + timedelta(days=5))
         finally:
             connection.close()
 
@@ -132,9 +146,9 @@ def test_minutes_are_forgotten_when_they_are_old_and_their_hours_are_kept(settin
         minute(NINE + timedelta(days=day), attempts=1 << day)
     now = NINE + timedelta(days=4)
     assert forget_minutes(now) == 0, "no hour is kept yet"
-    roll_up(NINE + timedelta(days=1, hours=2))
+    roll_up_all(NINE + timedelta(days=1, hours=2))
     assert forget_minutes(now) == 2, "of the third day none is kept, though it is old"
-    roll_up(now)
+    roll_up_all(now)
     assert forget_minutes(now) == 0, "the third day is not old yet"
     assert forget_minutes(now + HOUR) == 1
     assert DeliveryCounter.objects.count() == 2
