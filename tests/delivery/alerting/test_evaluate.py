@@ -198,6 +198,8 @@ def test_roles_are_given_time_when_nothing_could_be_evaluated_or_seen(clock: Clo
 
 @pytest.mark.django_db(transaction=True)
 def test_roles_are_given_time_when_a_pass_lost_the_database(clock: Clock) -> None:
+    clock.now = at(-45)
+    clock.step(3)
     beat(at(-2))
     clock.evaluator.step(NOW)
     connection.connection.close()
