@@ -25,8 +25,9 @@ COUNTED: Final = {
     RuleKind.DEAD_LETTERS: "event.endpoint.dead_total",
     RuleKind.PUBLISH_SIGNATURE: "event.tenant.publish_signature_errors_total",
 }
-# Calls by a key that nobody knows are no tenant's: strangers on the net would call people. Datadog writes a bracket as _.
-KNOWN_TENANTS: Final = "!tenant:_unknown_,!tenant:_unknown"
+# Calls by a key that nobody knows, or without a proof, count for nothing: strangers on the net would call people. Datadog writes
+# a bracket as _.
+KNOWN_TENANTS: Final = "!tenant:_unknown_,!tenant:_unknown,!reason:missing"
 GAUGES: Final = {
     RuleKind.LATENCY: "event.endpoint.latency_p95",
     RuleKind.OLDEST_DUE: "event.delivery.oldest_due",

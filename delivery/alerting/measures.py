@@ -21,6 +21,7 @@ from delivery.telemetry.gauges import Gauges
 from delivery.telemetry.sums import EndpointSums
 from eventcenter.health import ROLES
 from eventcenter.models import Heartbeat, PublishRefusalCounter
+from eventcenter.refusals import RefusalReason
 
 MINUTE = timedelta(minutes=1)
 LATENCY_SHARE = 0.95
@@ -83,12 +84,14 @@ def tenant_readings(found: Mapping[int, EndpointSums], without: Collection[int])
 def wrong_signatures(windows: Iterable[int], now: datetime) -> dict[int, dict[int, Reading]]:
     """Window → tenant → publishes whose proof was wrong. A statement a window. Index: the counters' primary key.
 
-    Calls by a key that nobody knows (tenant 0) are no tenant's: strangers on the net would call people.
+    Calls by a key that nobody knows (tenant 0) are no tenant's, and a call without any proof is none that went wrong:
+    strangers on the net would call people.
     """
     found: dict[int, dict[int, Reading]] = {}
     for window_s in sorted(windows):
         span = span_of(window_s, now)
         rows = PublishRefusalCounter.objects.filter(minute__gte=span.since, minute__lt=span.until, tenant_id__gt=0)
+        rows = rows.filter(reason__in=(RefusalReason.WRONG, RefusalReason.STALE))
         counts = rows.order_by().values_list("tenant_id").annotate(total=Sum("count"))
         found[window_s] = {tenant_id: Reading(float(total), total) for tenant_id, total in counts}
     return found

@@ -143,7 +143,7 @@ def _latency(window: str) -> Measure:
 def _publish_signature(window: str) -> Measure:
     """A series begins with its first refusal, of which increase() knows nothing: what was not there before the window is new as
     a whole, unless Prometheus itself is."""
-    series = 'event_tenant_publish_signature_errors_total{tenant!="(unknown)"}'
+    series = 'event_tenant_publish_signature_errors_total{tenant!="(unknown)", reason=~"wrong|stale"}'
     by = "max by (tenant, reason)"
     new = f"({by} ({series}) unless {by} ({series} offset {window})) and on () max(event_delivery_up offset {window})"
     return Measure(f"sum by (tenant) (\n  ({new})\n  or {by} (increase({series}[{window}]))\n)\n")

@@ -123,7 +123,8 @@ def test_tenant_fires_when_many_endpoints_fail_a_little(clock: Clock, endpoint: 
 
 
 def test_wrong_signatures_of_a_publisher_are_its_tenants(clock: Clock, endpoint: Endpoint) -> None:
-    for tenant_id, reason in ((endpoint.tenant_id, "mismatch"), (endpoint.tenant_id, "clock"), (0, "unknown")):
+    told = ((endpoint.tenant_id, "wrong"), (endpoint.tenant_id, "stale"))
+    for tenant_id, reason in (*told, (endpoint.tenant_id, "missing"), (0, "unknown_key"), (0, "wrong")):
         PublishRefusalCounter.objects.create(minute=NOW, tenant_id=tenant_id, reason=reason, shard=1, count=2)
     clock.step()
     assert alerts() == [(f"publish_signature:{endpoint.tenant_id}", "firing")]
