@@ -15,7 +15,8 @@ MAX_ERROR_CHARS = 500
 @dataclass(frozen=True, slots=True)
 class Call:
     """One page, ready to be sent. `dedup_key` is the incident's: trigger, acknowledge and resolve of it meet under it, and so
-    does a page that is sent a second time. `body`: see delivery.alerting.pages.body_of."""
+    does a page that is sent a second time. `body`: see delivery.alerting.pages.body_of; "again" is true of a trigger that
+    follows another, at a higher severity. `claimed`: the number of the claim, by which its answer is recorded."""
 
     page_id: UUID
     contact_id: int
@@ -23,6 +24,7 @@ class Call:
     action: PageAction
     dedup_key: str
     body: Mapping[str, object]
+    claimed: int = 0
     address: str = ""
     routing_key: str = field(default="", repr=False)
 

@@ -12,8 +12,10 @@ from django.core.validators import validate_email
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils import timezone
 
 from audit.audited_admin import AuditedAdmin
+from delivery.alerting import outbox
 from delivery.alerting.calling import Result
 from delivery.alerting.contacts import chain_of, check_integration_key, seal_routing_key, send_test
 from delivery.models import AlertContact, ContactChannel
@@ -119,6 +121,12 @@ class AlertContactAdmin(TenantScoped, AuditedAdmin[AlertContact]):
         if obj is None and Permission.ADMINISTER not in principal_of(request).everywhere:
             form.base_fields["tenant"].required = True
         return form
+
+    def save_model(self, request: HttpRequest, obj: AlertContact, form: ModelForm[AlertContact], change: bool) -> None:
+        """What could not be said to it is tried again: the key or the address may be right now."""
+        super().save_model(request, obj, form, change)
+        if change:
+            outbox.call_again(obj, timezone.now())
 
     def audit_chain(self, obj: AlertContact) -> str:
         return chain_of(obj)

@@ -50,7 +50,7 @@ def message_of(call: Call) -> EmailMessage:
     own = f"<{call.page_id}@{_domain()}>"
     thread = f"<{call.dedup_key}.{call.contact_id}@{_domain()}>"
     headers = {"Auto-Submitted": "auto-generated"}  # RFC 3834: no vacation notice comes back
-    if call.action is PageAction.TRIGGER:
+    if call.action is PageAction.TRIGGER and not call.body.get("again"):
         headers["Message-ID"] = thread
     else:
         headers |= {"Message-ID": own, "In-Reply-To": thread, "References": thread}

@@ -28,7 +28,8 @@ def joined(alert: Alert, now: datetime) -> Incident:
     """Call it when the alert starts firing, rises in severity, or is unmuted while it fires; repeated, it changes nothing.
 
     The first alert of a cause opens the incident, the others join it: two at once from two processes wait for each other. Who is
-    to know of it and was not called yet gets a page, unless the alert is muted. `alert` is as it stands in its row.
+    to know of it and was not called yet at its severity gets a page, unless the alert is muted. `alert` is as it stands in
+    its row.
     """
     with row_security.unscoped(), transaction.atomic():
         incident = _open_incident(alert, now)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import random
+import time
+from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +21,7 @@ from delivery.models import ContactChannel
 
 logger = logging.getLogger(__name__)
 
-THREADS: Final = 4
+START_WITHIN_S: Final = 10.0  # of its claim; later another pager may soon have it
 FIRST_REST_S, REST_MOST_S = 2.0, 90.0
 RETRY_AFTER_MOST_S = 600.0  # what a service asks for is heeded up to here
 WAIT_S = 0.25
@@ -36,6 +38,14 @@ def rest_s(failures: int) -> float:
     return float(min(REST_MOST_S, FIRST_REST_S * 2 ** min(failures - 1, 10)))
 
 
+def send(call: Call, claimed_at: float) -> Answer:
+    """In a thread. A call that this process came to late, because it was stopped or starved, is not made: its claim may be
+    over, and a trigger after its resolve would open the incident again. `claimed_at`: monotonic seconds."""
+    if time.monotonic() - claimed_at > START_WITHIN_S:
+        return Answer.later("It was not sent in time.")
+    return contacts.send(call)
+
+
 def _answer(future: Future[Answer]) -> Answer:
     """A fault of ours with one page is logged and tried again; it does not stop the others."""
     fault = future.exception()
@@ -49,19 +59,22 @@ class Pager:
     """One thread drives it by `step`; the threads below only send."""
 
     def __init__(self) -> None:
-        self._threads = {channel: ThreadPoolExecutor(THREADS, f"pages-{channel}") for channel in ContactChannel.values}
+        self._threads = {
+            channel: ThreadPoolExecutor(outbox.THREADS, f"pages-{channel}") for channel in ContactChannel.values
+        }
         self._sending: dict[Future[Answer], Call] = {}
         self._rests: dict[int, Rest] = {}
 
     def step(self, now: datetime) -> bool:
         """Record what was answered, send what is due. True while something is on its way."""
         self._record(self._answered(), now)
-        for call in outbox.claim(now, self._busy(now)):
-            self._sending[self._threads[call.channel].submit(contacts.send, call)] = call
+        claimed_at = time.monotonic()
+        for call in outbox.claim(now, self._busy(now), self._free()):
+            self._sending[self._threads[call.channel].submit(send, call, claimed_at)] = call
         return bool(self._sending)
 
     def close(self, now: datetime) -> None:
-        """What is being sent is still recorded; what waits for a thread stays claimed until its lease is over."""
+        """What is being sent is still recorded."""
         for threads in self._threads.values():
             threads.shutdown(wait=True, cancel_futures=True)
         self._record({future for future in self._sending if not future.cancelled()}, now)
@@ -69,6 +82,11 @@ class Pager:
 
     def _answered(self) -> set[Future[Answer]]:
         return wait(self._sending, WAIT_S, FIRST_COMPLETED).done if self._sending else set()
+
+    def _free(self) -> dict[str, int]:
+        """What is claimed is sent at once: nothing waits for a thread while its lease runs out."""
+        used = Counter(call.channel for call in self._sending.values())
+        return {channel: outbox.THREADS - used[channel] for channel in self._threads}
 
     def _busy(self, now: datetime) -> set[int]:
         resting = {contact_id for contact_id, rest in self._rests.items() if rest.until > now}

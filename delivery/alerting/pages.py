@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from delivery.alerting import absolute
 from delivery.alerting.alert_events import Names
@@ -19,27 +19,35 @@ MAX_SUMMARY_CHARS = 1024  # PagerDuty's payload.summary, and long enough for a m
 
 def call(incident: Incident, alert: Alert, names: Names, now: datetime) -> int:
     """One trigger for each contact of the alert's tenant, or of the platform, that is to know of this severity and was not
-    called for this incident yet. The incident is locked. Returns how many."""
-    called = Page.objects.filter(incident=incident, action=PageAction.TRIGGER).values("contact_id")
+    called for this incident at it or a higher one yet. The incident is locked. Returns how many."""
+    called = dict[int, int]()
+    for contact_id, severity in told(incident).values_list("contact_id", "body__severity"):
+        called[contact_id] = max(called.get(contact_id, 0), RANK.get(severity, 0))
+    enough = [contact_id for contact_id, rank in called.items() if rank >= RANK[alert.severity]]
     severities = [name for name, rank in RANK.items() if rank <= RANK[alert.severity]]
     contacts = AlertContact.objects.filter(
         Q(tenant_id=None) | Q(tenant_id=alert.tenant_id), enabled=True, least_severity__in=severities
-    ).exclude(pk__in=called)
+    ).exclude(pk__in=enough)
     body = body_of(alert, incident, names)
     made = [
-        _page(incident, contact_id, PageAction.TRIGGER, body, now)
+        _page(incident, contact_id, PageAction.TRIGGER, body | {"again": contact_id in called}, now)
         for contact_id in contacts.values_list("pk", flat=True)
     ]
     return len(Page.objects.bulk_create(made))
 
 
 def follow_up(incident: Incident, action: PageAction, summary: str, now: datetime) -> int:
-    """For each contact that was called. Returns how many."""
-    called = Page.objects.filter(incident=incident, action=PageAction.TRIGGER)
+    """For each contact that was called, in the words of its last call. Returns how many."""
     said = {"severity": str(incident.severity), "cause": incident.cause, "summary": summary[:MAX_SUMMARY_CHARS]}
-    bodies = {contact_id: dict(body) | said for contact_id, body in called.values_list("contact_id", "body")}
+    calls = told(incident).order_by("pk").values_list("contact_id", "body")
+    bodies = {contact_id: dict(body) | said for contact_id, body in calls}
     made = [_page(incident, contact_id, action, body, now) for contact_id, body in bodies.items()]
     return len(Page.objects.bulk_create(made))
+
+
+def told(incident: Incident) -> QuerySet[Page]:
+    """The triggers that were sent or will be: one that was given up told nobody."""
+    return Page.objects.filter(incident=incident, action=PageAction.TRIGGER).exclude(sent_at=None, next_at=None)
 
 
 def body_of(alert: Alert, incident: Incident, names: Names) -> dict[str, object]:

@@ -17,6 +17,7 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from audit.trail import Actor, record
+from delivery.alerting.contacts import seal_routing_key
 from delivery.models import (
     Alert,
     AlertContact,
@@ -53,7 +54,9 @@ def alert_rule() -> Model:
 
 
 def alert_contact() -> Model:
-    about = {"name": f"contact {next(numbers)}", "channel": "email", "address": "on-call@example.com"}
+    """By PagerDuty: a mail contact's form takes a mail server that is set."""
+    key = seal_routing_key("R0123456789abcdef0123456789abcde")
+    about = {"name": f"contact {next(numbers)}", "channel": "pagerduty", "sealed_routing_key": key}
     return AlertContact.objects.create(tenant=TenantFactory(), **about)
 
 

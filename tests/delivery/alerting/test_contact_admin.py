@@ -12,10 +12,11 @@ from django.urls import reverse
 
 from audit.models import AuditEntry
 from delivery.alerting.contacts import routing_key_of
-from delivery.models import AlertContact
+from delivery.alerting.incidents import joined, left
+from delivery.models import AlertContact, Page
 from eventcenter.access.roles import Role
 from subscriptions.models import Tenant
-from tests.delivery.alerting.calls import KEY, make_contact
+from tests.delivery.alerting.calls import KEY, NOW, make_alert, make_contact, resolve
 from tests.factories import TenantFactory, UserFactory
 from tests.fakes.pagerduty import PagerDuty
 from tests.fakes.smtp import MailServer
@@ -83,6 +84,20 @@ def test_key_is_kept_when_it_is_left_empty_and_replaced_when_it_is_not(sign_in: 
     assert admin.post(page_of(contact), values | {"routing_key": other}).status_code == 302
     contact.refresh_from_db()
     assert routing_key_of(contact) == other
+
+
+def test_contact_is_called_about_what_is_open_when_its_key_is_set_right(sign_in: SignIn) -> None:
+    admin, contact = sign_in(), make_contact()
+    alerts = [make_alert(tenant_id=1, endpoint_id=number) for number in (1, 2)]
+    for alert in alerts:
+        joined(alert, NOW)
+    Page.objects.update(next_at=None, error="PagerDuty refused the page (400)")
+    left(resolve(alerts[0]), NOW)
+    values = {"name": "Ops on call", "least_severity": "info"}
+    assert admin.post(page_of(contact), values | {"routing_key": KEY}).status_code == 302
+    assert not Page.objects.filter(next_at__isnull=False).exists()  # it is switched off
+    assert admin.post(page_of(contact), values | {"enabled": "on"}).status_code == 302
+    assert Page.objects.get(next_at__isnull=False).incident.cause == "endpoint:2"
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,14 @@ def test_mails_of_one_incident_are_one_thread(mail_server: MailServer) -> None:
     assert resolve["Subject"].startswith("[resolved] [critical] ")
 
 
+def test_mail_has_its_own_id_in_the_thread_when_it_calls_a_second_time(mail_server: MailServer) -> None:
+    assert send(mail_to(body={"severity": "critical", "again": True})).result is Result.SENT
+    [mail] = mail_server.mails
+    assert mail.message["Message-ID"] != THREAD
+    assert mail.message["References"] == THREAD
+    assert mail.message["Subject"].startswith("[critical] ")
+
+
 def test_subject_is_one_short_line_when_the_summary_is_not(mail_server: MailServer) -> None:
     summary = "first\nBcc: everybody@example.com\r\n" + "x" * 1000
     assert send(mail_to(body={"summary": summary, "severity": "info"})).result is Result.SENT

@@ -73,7 +73,22 @@ def test_alert_of_the_platform_calls_the_platform_only(acme: Tenant) -> None:
     assert calls() == [("Ops on call", "trigger")]
 
 
-def test_higher_severity_calls_those_who_were_not_called_yet(acme: Tenant) -> None:
+def test_contact_is_called_anew_when_its_call_was_refused(acme: Tenant) -> None:
+    """Nor is it told of the end of what it was not told of."""
+    make_contact()
+    alerts = [make_alert(kind, tenant_id=acme.pk, endpoint_id=42) for kind in ("failure_rate", "latency")]
+    joined(alerts[0], NOW)
+    Page.objects.update(next_at=None, error="refused")
+    joined(alerts[1], NOW)
+    assert calls() == [("Ops on call", "trigger")] * 2
+    assert Page.objects.latest("pk").body["again"] is False
+    Page.objects.update(next_at=None, error="refused")
+    for alert in alerts:
+        left(resolve(alert), NOW)
+    assert calls() == [("Ops on call", "trigger")] * 2
+
+
+def test_higher_severity_calls_all_who_were_called_at_a_lower_one_or_not_at_all(acme: Tenant) -> None:
     make_contact("Mornings", least_severity="warning"), make_contact("Nights", least_severity="critical")
     make_contact("Never", least_severity="info", enabled=False)
     alert = make_alert(severity="warning", tenant_id=acme.pk, endpoint_id=42)
@@ -84,7 +99,12 @@ def test_higher_severity_calls_those_who_were_not_called_yet(acme: Tenant) -> No
     alert.save()
     assert joined(alert, NOW).severity == "critical"
     joined(alert, NOW)
-    assert calls() == [("Mornings", "trigger"), ("Nights", "trigger")]
+    assert calls() == [("Mornings", "trigger"), ("Mornings", "trigger"), ("Nights", "trigger")]
+    said = Page.objects.filter(contact__name="Mornings").order_by("pk").values_list("body__severity", "body__again")
+    assert list(said) == [("warning", False), ("critical", True)]
+
+    joined(make_alert("latency", "warning", tenant_id=acme.pk, endpoint_id=42), NOW)
+    assert len(calls()) == 3
 
 
 def test_muted_alert_calls_nobody_until_it_is_unmuted_or_another_joins(acme: Tenant) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from io import StringIO
@@ -19,8 +20,8 @@ from delivery.alerting import contacts
 from delivery.alerting.calling import Answer, Result
 from delivery.alerting.contacts import routing_key_of
 from delivery.alerting.incidents import acknowledge, joined, left
-from delivery.alerting.outbox import LEASE, claim, dedup_key, record
-from delivery.alerting.pager import Pager, rest_s
+from delivery.alerting.outbox import LEASE, NOT_TOLD, SWITCHED_OFF, THREADS, claim, dedup_key, record
+from delivery.alerting.pager import START_WITHIN_S, Pager, rest_s, send
 from delivery.alerting.pagerduty import EventsClient
 from delivery.models import AlertContact, Incident, Page
 from eventcenter.models import Heartbeat
@@ -178,7 +179,8 @@ def test_page_is_given_up_when_pagerduty_will_never_take_it(
     assert (trigger.next_at, trigger.sent_at) == (None, None)
     assert trigger.error == "PagerDuty refused the page (400)"
     assert [entry.getMessage() for entry in caplog.records] == ["page.refused"]
-    assert [action for _, action in pagerduty.events] == ["resolve"]  # what comes after it is not held back
+    assert pagerduty.events == []  # nor is it told of the end of what it was not told of
+    assert Page.objects.get(action="resolve").error == NOT_TOLD
 
 
 def test_page_is_sent_again_when_the_pager_died_before_it_recorded(pager: Pager, pagerduty: PagerDuty) -> None:
@@ -223,6 +225,79 @@ def test_claim_takes_one_page_a_contact_and_none_of_the_busy() -> None:
     taken = claim(NOW, {contacts[0].pk})
     assert sorted(call.contact_id for call in taken) == [contacts[1].pk, contacts[2].pk]
     assert {call.routing_key for call in taken} == {KEY}
+
+
+def test_no_more_is_claimed_than_there_are_free_threads(
+    pager: Pager, pagerduty: PagerDuty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EventsClient, "timeout", httpx2.Timeout(20))
+    for number in range(THREADS + 2):
+        make_contact(f"Service {number}")
+    incident_of(1, ends=False)
+    pagerduty.answering.clear()
+    pager.step(NOW)
+    pager.step(NOW)
+    assert Page.objects.filter(tries=1).count() == THREADS
+    assert Page.objects.filter(tries=0, next_at=NOW).count() == 2  # for whichever pager has a thread
+    assert claim(NOW, free={"pagerduty": 0, "email": 1}) == []
+    pagerduty.close()
+
+
+def test_call_is_not_made_when_its_thread_comes_to_it_late(pagerduty: PagerDuty) -> None:
+    make_contact()
+    incident_of(1, ends=False)
+    [call] = claim(NOW)
+    assert send(call, time.monotonic() - START_WITHIN_S - 1).result is Result.LATER
+    assert pagerduty.requests == 0
+
+
+def test_answer_does_not_count_when_another_pager_has_the_page() -> None:
+    make_contact()
+    incident_of(1)
+    [first] = claim(NOW)
+    [second] = claim(NOW + LEASE)
+    record(first, Answer.later("late"), NOW + LEASE, NOW + LEASE)
+    record(first, SENT, NOW + LEASE, NOW + LEASE)
+    assert claim(NOW + LEASE) == []  # neither the trigger a third time nor the resolve beside it
+    record(second, SENT, NOW + LEASE, NOW + LEASE)
+    assert [call.action for call in claim(NOW + LEASE)] == ["resolve"]
+
+
+def test_mail_is_not_claimed_again_while_its_server_may_still_be_slow() -> None:
+    make_contact("Mail", address="team@example.com")
+    incident_of(1, ends=False)
+    assert len(claim(NOW)) == 1
+    assert claim(NOW + timedelta(seconds=200)) == []
+    assert len(claim(NOW + timedelta(seconds=240))) == 1
+
+
+def test_contact_is_not_called_when_it_was_switched_off_meanwhile(pager: Pager, pagerduty: PagerDuty) -> None:
+    """What it was told of before is ended."""
+    contact = make_contact()
+    alerts = [make_alert(tenant_id=1, endpoint_id=number) for number in (1, 2)]
+    told = joined(alerts[0], NOW)
+    work_off(pager, NOW)
+    joined(alerts[1], NOW)
+    contact.enabled = False
+    contact.save()
+    for alert in alerts:
+        left(resolve(alert), NOW)
+    work_off(pager, NOW)
+    assert pagerduty.events == [(dedup_key(told.pk), "trigger"), (dedup_key(told.pk), "resolve")]
+    errors = Page.objects.filter(sent_at=None, next_at=None).order_by("pk").values_list("error", flat=True)
+    assert list(errors) == [SWITCHED_OFF, NOT_TOLD]
+
+
+def test_second_trigger_waits_for_the_first(pagerduty: PagerDuty) -> None:
+    make_contact()
+    incident_of(1, ends=False)
+    [first] = claim(NOW)
+    alert = Incident.objects.get().alerts.get()
+    Page.objects.update(body={"severity": "warning"})
+    joined(alert, NOW)
+    assert claim(NOW) == []
+    record(first, SENT, NOW, NOW)
+    assert [call.body["again"] for call in claim(NOW)] == [True]
 
 
 def test_others_are_sent_when_one_page_meets_a_fault_of_ours(
