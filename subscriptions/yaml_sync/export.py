@@ -119,8 +119,9 @@ class _Export:
             kept = applied is not None and not applied.is_resealed(name)
             written = applied.state.written.get(name) if applied and kept else None
             texts[name] = written or (self._variable(row, name) if value else "")
-        for name, text in texts.items():
-            for variable in variables.names(str(text)):
+        # In the file's order. Whether a value is kept as a secret may change, the list of variables must not.
+        for name in sorted(texts, key=lambda name: (name != "url", name)):
+            for variable in variables.names(str(texts[name])):
                 self._needed.setdefault(variable, f"{row}: {name}")
         return texts
 
