@@ -179,6 +179,8 @@ DELETE_DISPATCHES: LiteralString = """
 DELETE FROM delivery_dispatch x USING unnest(%b::bigint[], %b::integer[]) AS t (id, token)
 WHERE x.id = t.id AND x.token = t.token
 """
+# The ids are an array in this and the next two: a sub-select with a limit in IN may be run again for each row, and its limit then
+# means nothing.
 # Index: delivery_dispatch_lease. Of those that nobody claimed, only in lanes whose queues are short: elsewhere the hint is
 # most likely still waiting. What a worker had claimed goes on in the retry lane, ahead of any backlog.
 RELEASE_EXPIRED: LiteralString = """
@@ -186,27 +188,27 @@ UPDATE delivery_dispatch SET token = token + 1, lane = CASE WHEN claimed_by = ''
     lost_tokens = CASE WHEN claimed_by = '' THEN lost_tokens ELSE lost_tokens || token END,
     lost_workers = CASE WHEN claimed_by = '' THEN lost_workers ELSE lost_workers || claimed_by END,
     claimed_by = '', lease_until = now() + make_interval(secs => %s)
-WHERE id IN (
+WHERE id = ANY(ARRAY(
     SELECT id FROM delivery_dispatch WHERE lease_until < now() AND (claimed_by <> '' OR lane = ANY(%s))
     ORDER BY lease_until LIMIT %s FOR UPDATE SKIP LOCKED
-) RETURNING lane, id, token
+)) RETURNING lane, id, token
 """
 # Index: delivery_dispatch_lease. All that waited in Redis is gone: nobody needs to wait for their leases.
 RELEASE_UNCLAIMED: LiteralString = """
 UPDATE delivery_dispatch SET token = token + 1, lease_until = now() + make_interval(secs => %s)
-WHERE id IN (
+WHERE id = ANY(ARRAY(
     SELECT id FROM delivery_dispatch WHERE claimed_by = '' AND lease_until <= %s AND coalesce(not_before <= now(), true)
     ORDER BY lease_until LIMIT %s FOR UPDATE SKIP LOCKED
-) RETURNING lane, id, token
+)) RETURNING lane, id, token
 """
 # Index: delivery_dispatch_lease. A worker that lives renews its leases every two seconds.
 RELEASE_ORPHANED: LiteralString = """
 UPDATE delivery_dispatch SET token = token + 1, claimed_by = '', lane = 'retry', lost_tokens = lost_tokens || token,
     lost_workers = lost_workers || claimed_by, lease_until = now() + make_interval(secs => %s)
-WHERE id IN (
+WHERE id = ANY(ARRAY(
     SELECT id FROM delivery_dispatch WHERE claimed_by <> '' AND lease_until < now() + make_interval(secs => %s)
     ORDER BY lease_until LIMIT %s FOR UPDATE SKIP LOCKED
-) RETURNING lane, id, token
+)) RETURNING lane, id, token
 """
 # Index: delivery_delivery_due (partial), merged over the partitions in the order of due_at.
 TAKE_DUE: LiteralString = """
