@@ -21,6 +21,7 @@ from django.db import IntegrityError, transaction
 from audit.trail import PLATFORM_CHAIN, Actor, record
 from delivery.alerting import incidents, rule_rows
 from delivery.alerting.kinds import KINDS, RuleKind
+from delivery.alerting.pages import RANK
 from delivery.alerting.rules import Rule
 from delivery.models import Alert, AlertSeverity, AlertState
 from subscriptions.models import Tenant
@@ -28,7 +29,6 @@ from subscriptions.models import Tenant
 logger = logging.getLogger(__name__)
 
 ACTOR = Actor("system:alerts")
-_RANK = {severity: rank for rank, severity in enumerate(AlertSeverity.values)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ def _rank(alert: Alert, severity: str, now: datetime) -> None:
     before, alert.severity = alert.severity, severity
     alert.save(update_fields=["severity"])
     _said(alert, "alert.severity_changed", {"from": str(before)})
-    if _RANK[severity] > _RANK[before]:
+    if RANK[severity] > RANK[before]:
         incidents.joined(alert, now)
     logger.warning("alert.severity_changed", extra=_fields(alert))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet
 
 from delivery.alerting import absolute
 from delivery.alerting.alert_events import Names
@@ -45,7 +45,7 @@ def follow_up(incident: Incident, action: PageAction, summary: str, now: datetim
     return len(Page.objects.bulk_create(made))
 
 
-def told(incident: Incident) -> QuerySet[Page]:
+def told(incident: Incident | OuterRef) -> QuerySet[Page]:
     """The triggers that were sent or will be: one that was given up told nobody."""
     return Page.objects.filter(incident=incident, action=PageAction.TRIGGER).exclude(sent_at=None, next_at=None)
 

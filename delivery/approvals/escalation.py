@@ -13,8 +13,9 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Exists, OuterRef
 
+from delivery.alerting.pages import told
 from delivery.health.endpoints import disabled_key, failing_key
-from delivery.models import Alert, AlertState, Delivery, Escalation, EscalationCause, Incident, Page, PageAction
+from delivery.models import Alert, AlertState, Delivery, Escalation, EscalationCause, Incident
 from delivery.states import DeliveryStatus
 from eventcenter.envelope import Envelope
 from eventcenter.ids import id_floor
@@ -97,8 +98,7 @@ def _called(endpoint_ids: Collection[int]) -> set[int]:
     """Those of which an incident is open that called somebody by an alert rule. Index: incident_open_once_a_cause, then the
     pages' by incident."""
     causes = {f"endpoint:{endpoint_id}": endpoint_id for endpoint_id in endpoint_ids}
-    calls = Page.objects.filter(incident=OuterRef("pk"), action=PageAction.TRIGGER)
-    incidents = Incident.objects.filter(Exists(calls), cause__in=causes, resolved_at=None)
+    incidents = Incident.objects.filter(Exists(told(OuterRef("pk"))), cause__in=causes, resolved_at=None)
     return {causes[cause] for cause in incidents.values_list("cause", flat=True)}
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -77,12 +78,13 @@ def test_death_is_not_escalated_when_the_alert_is_resolved_or_anothers() -> None
     assert note(delivery) == []
 
 
-def incident(endpoint_id: int, action: str | None, **values: object) -> None:
-    """Of an endpoint, with a page of that action."""
+def incident(endpoint_id: int, action: str | None, waits: bool = True, **values: object) -> None:
+    """Of an endpoint, with a page of that action, which waits to be sent or was given up."""
     made = Incident.objects.create(cause=f"endpoint:{endpoint_id}", severity="critical", summary="…", **values)
     contact = AlertContact.objects.create(name="on call", channel="email", address="on-call@example.com")
     if action is not None:
-        Page.objects.create(incident=made, contact=contact, action=action)
+        next_at = timezone.now() if waits else None
+        Page.objects.create(incident=made, contact=contact, action=action, next_at=next_at)
 
 
 def test_death_is_escalated_when_an_open_incident_of_its_endpoint_called_somebody() -> None:
@@ -99,10 +101,11 @@ def test_death_is_escalated_when_an_open_incident_of_its_endpoint_called_somebod
         (0, None, {}),  # nobody was to be called, or it was muted
         (0, "trigger", {"resolved_at": timezone.now()}),
         (1, "trigger", {}),
+        (0, "trigger", {"waits": False}),
     ],
 )
 def test_death_is_not_escalated_when_its_endpoints_incident_called_nobody_or_is_over(
-    other: int, action: str | None, values: dict[str, object]
+    other: int, action: str | None, values: dict[str, Any]
 ) -> None:
     delivery = DeliveryFactory(dead=True)
     incident(delivery.endpoint_id + other, action, **values)
