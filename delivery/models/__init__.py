@@ -32,6 +32,7 @@ from delivery.models.delivery import (
     DispatchLane,
     FeedItem,
     OrderedDelivery,
+    ReplayAction,
     ReplayJob,
     ReplayState,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "OrderedDelivery",
     "Page",
     "PageAction",
+    "ReplayAction",
     "ReplayJob",
     "ReplayState",
     "TelemetryCursor",

@@ -62,6 +62,9 @@ class Delivery(models.Model):
     finished_at = models.DateTimeField(null=True)
     dead_at = models.DateTimeField(null=True)
     dead_reason = models.TextField(default="")
+    cancelled_at = models.DateTimeField(
+        null=True, help_text="By hand, before it ended; empty again once it is replayed."
+    )
     earlier_deaths = ArrayField(
         models.DateTimeField(), null=True, help_text="When rounds ended as dead that were replayed since."
     )
@@ -242,13 +245,22 @@ class ReplayState(models.TextChoices):
     DONE = "done", "Done"
 
 
+class ReplayAction(models.TextChoices):
+    """What a job does to each delivery that it takes."""
+
+    REPLAY = "replay", "Replay"  # what has ended begins a new round
+    CANCEL = "cancel", "Cancel"  # what is open ends here
+
+
 class ReplayJob(models.Model):
-    """A durable replay of the deliveries that a filter or a selection finds. `cursor` is the last one that was looked at."""
+    """A durable replay, or cancel, of the deliveries that a filter or a selection finds. `cursor` is the last one that was
+    looked at."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(
         "subscriptions.Tenant", models.CASCADE, null=True, blank=True, related_name="replay_jobs"
     )
+    action = models.TextField(choices=ReplayAction.choices, default=ReplayAction.REPLAY, db_default=ReplayAction.REPLAY)
     criteria = models.JSONField(help_text="delivery.replays.criteria: the filter, as it was given.")
     state = models.TextField(choices=ReplayState.choices, default=ReplayState.DRAFT)
     rate_per_s = models.FloatField()
@@ -272,6 +284,7 @@ class ReplayJob(models.Model):
         ordering: ClassVar = ["-id"]
         constraints: ClassVar = [
             models.CheckConstraint(condition=models.Q(state__in=ReplayState.values), name="replay_state_known"),
+            models.CheckConstraint(condition=models.Q(action__in=ReplayAction.values), name="replay_action_known"),
         ]
 
     def __str__(self) -> str:

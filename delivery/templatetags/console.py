@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django import template
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from delivery.console import wording
+from delivery.console import navigation, wording
+from eventcenter.access.principal import principal_of
+from eventcenter.access.roles import Permission
 
 register = template.Library()
 register.filter("error_words", wording.error_words)
@@ -26,6 +29,18 @@ register.filter("severity_tone", wording.severity_tone)
 @register.simple_tag
 def result(status_code: int | None, error_kind: str) -> str:
     return wording.result_words(status_code, error_kind)
+
+
+@register.inclusion_tag("console/_rooms.html", takes_context=True)
+def rooms(context: template.Context) -> dict[str, object]:
+    """The frame's navigation. Pages that Django renders without a request have none."""
+    request = context.get("request")
+    if request is None:
+        return {"groups": []}
+    values: dict[Any, Any] = context.flatten()
+    counts = {name: value for name, value in values.items() if callable(value)}
+    may_admin = request.user.is_staff or principal_of(request).may_anywhere(Permission.ADMINISTER)
+    return {"groups": navigation.groups(request, counts), "may_admin": may_admin}
 
 
 @register.filter
