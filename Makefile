@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run prometheus test test-kafka bench bench-console chaos lint reset
+.PHONY: help run prometheus test test-kafka screenshots bench bench-console chaos lint reset
 
 PYTHON ?= python3
 VENV := .venv
@@ -30,12 +30,12 @@ run: setup ## Start everything on this machine with demo data; Ctrl-C stops it (
 prometheus: setup ## Run Debian's Prometheus with our rules beside make run; Ctrl-C stops it (PROMETHEUS_PORT=9090, STACK_DIR)
 	@exec $(BIN)/python -m config.stack prometheus
 
-# Tests that kill processes and count what came of it have the machine to themselves.
-ALONE := tests/pipeline
+# Tests that kill processes and count what came of it, or drive a browser before a whole stack, have the machine to themselves.
+ALONE := tests/pipeline tests/browser
 
 test: setup ## Run the whole test suite against real embedded services (ARGS=... goes to pytest, in one process)
 ifeq ($(ARGS),)
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --ignore=$(ALONE)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(addprefix --ignore=,$(ALONE))
 	@exec $(BIN)/python -m pytest $(ALONE)
 else
 	@exec $(BIN)/python -m pytest $(ARGS)
@@ -43,6 +43,9 @@ endif
 
 test-kafka: setup $(KAFKA_JARS)/complete ## Run the tests marked kafka on Apache Kafka (needs mvn and a JVM >= 17)
 	@STACK_KAFKA=apache STACK_KAFKA_JARS="$(KAFKA_JARS)" exec $(BIN)/python -m pytest -m kafka $(ARGS)
+
+screenshots: setup ## Take the pictures of the console's pages anew, into docs/console/
+	@SCREENSHOTS_DIRECTORY=docs/console exec $(BIN)/python -m pytest tests/browser/test_pages.py -k whole $(ARGS)
 
 bench: setup ## Measure throughput and latency (ARGS="--events N --fan-out F --rate R --json")
 	@exec $(BIN)/python manage.py bench $(ARGS)
