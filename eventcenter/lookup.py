@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import LiteralString
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from eventcenter.models import Event
 from eventcenter.search import Sought
 
 MATCHES_MOST = 200
+RECENT_EVENTS = 2_000  # whose plugins are looked through for a reader of some tenants
+PREFIX_LEAST = 3
+LAST_CHARACTER = "\U0010ffff"
+
+# Index: eventcenter_event_release, one step of it for each name (a loose index scan), whatever the database's collation.
+PLUGINS_FROM: LiteralString = """
+WITH RECURSIVE near (subject, place) AS (
+    (SELECT subject, 1 FROM eventcenter_event WHERE subject ~>=~ %(first)s AND subject ~<~ %(end)s
+        ORDER BY subject USING ~<~ LIMIT 1)
+    UNION ALL
+    SELECT (SELECT e.subject FROM eventcenter_event e WHERE e.subject ~>~ near.subject AND e.subject ~<~ %(end)s
+        ORDER BY e.subject USING ~<~ LIMIT 1), place + 1
+    FROM near WHERE near.subject IS NOT NULL AND place < %(most)s
+)
+SELECT subject FROM near WHERE subject IS NOT NULL
+"""
 
 
 def matching_events(
@@ -40,3 +58,27 @@ def _meanings(sought: Sought) -> list[Q]:
 
 def _newest(rows: QuerySet[Event], most: int) -> list[tuple[UUID, int]]:
     return list(rows.order_by("-pk").values_list("pk", "tenant_id")[:most])
+
+
+def plugins_near(text: str, tenant_ids: Collection[int] | None, most: int) -> list[str]:
+    """Plugins (subjects of events) whose names begin like the text; where none does, like its first half, or its first letters.
+
+    For a reader of some tenants: of those that were published lately. At most three queries.
+    """
+    for prefix in dict.fromkeys((text, text[: max(len(text) // 2, PREFIX_LEAST)], text[:PREFIX_LEAST])):
+        found = _all_from(prefix, most) if tenant_ids is None else _recent_from(prefix, tenant_ids, most)
+        if found:
+            return found
+    return []
+
+
+def _all_from(prefix: str, most: int) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(PLUGINS_FROM, {"first": prefix, "end": prefix + LAST_CHARACTER, "most": most})
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _recent_from(prefix: str, tenant_ids: Collection[int], most: int) -> list[str]:
+    """A step from name to name would meet every other tenant's rows on its way: here a bounded number is read instead."""
+    recent = Event.objects.filter(tenant_id__in=sorted(tenant_ids)).order_by("-pk").values_list("subject", flat=True)
+    return sorted({subject for subject in recent[:RECENT_EVENTS] if subject.startswith(prefix)})[:most]
