@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 from typing import LiteralString
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
+from eventcenter.ids import id_floor, id_time
 from eventcenter.models import Event
 from eventcenter.search import Sought
 
@@ -17,6 +20,19 @@ RECENT_EVENTS = 2_000  # whose plugins are looked through for a reader of some t
 PREFIX_LEAST = 3
 LAST_CHARACTER = "\U0010ffff"
 
+FIRST_ID, LAST_ID = UUID(int=0), UUID(int=(1 << 128) - 1)
+LAST_TIME_MS = 253_000_000_000_000  # of the year 9987: what claims to be later is no time that a calendar has
+# A release is looked for in the last hour, the rest of the day, the rest of the week, and before. Most searches end early,
+# and a plugin that publishes all the time is not read through to its beginning.
+WINDOWS = (timedelta(hours=1), timedelta(days=1), timedelta(days=7))
+
+# Index: eventcenter_event_release. OFFSET 0 keeps PostgreSQL from going through all ids in their order instead, in the hope
+# of meeting enough: for a name that nobody has it would read everything. What is joined by UNION ALL is read in turn.
+WINDOW: LiteralString = """
+(SELECT id, tenant_id FROM (
+    SELECT id, tenant_id FROM eventcenter_event WHERE {meant} {ours} AND id >= {first} AND id < {end} OFFSET 0
+) AS found ORDER BY id DESC LIMIT %(most)s)
+"""
 # Index: eventcenter_event_release, one step of it for each name (a loose index scan), whatever the database's collation.
 PLUGINS_FROM: LiteralString = """
 WITH RECURSIVE near (subject, place) AS (
@@ -43,17 +59,42 @@ def matching_events(
     if before is not None:
         rows = rows.filter(pk__lt=before)
     found = {pair for meant in _meanings(sought) for pair in _newest(rows.filter(meant), most)}
+    if sought.plugin or sought.version:
+        found |= _of_release(sought, tenant_ids, before, most)
     return sorted(found, reverse=True)[:most]
+
+
+def _of_release(
+    sought: Sought, tenant_ids: Collection[int] | None, before: UUID | None, most: int
+) -> set[tuple[UUID, int]]:
+    """Window after window, until there are enough."""
+    given = {"subject": sought.plugin, "version": sought.version}
+    meant = " AND ".join(f"{name} = %({name})s" for name, value in given.items() if value)
+    ours = "" if tenant_ids is None else "AND tenant_id = ANY(%(tenants)s)"
+    ends = _window_ends(before)
+    parameters: dict[str, object] = {**given, "tenants": sorted(tenant_ids or ()), "most": most}
+    parameters |= {f"end_{place}": end for place, end in enumerate(ends)}
+    windows = (
+        WINDOW.format(meant=meant, ours=ours, first=f"%(end_{place + 1})s", end=f"%(end_{place})s")
+        for place in range(len(ends) - 1)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"{' UNION ALL '.join(windows)} LIMIT %(most)s", parameters)
+        return set(cursor.fetchall())
+
+
+def _window_ends(before: UUID | None) -> list[UUID]:
+    """Newest first; each window ends where the one before it began."""
+    newest = before or LAST_ID
+    at = min(id_time(before), timezone.now()) if before and before.int >> 80 < LAST_TIME_MS else timezone.now()
+    begins = [min(id_floor(at - span), newest) for span in WINDOWS]
+    return [newest, *begins, FIRST_ID]
 
 
 def _meanings(sought: Sought) -> list[Q]:
     """Each with an index of its own: of two that are joined by OR PostgreSQL would take neither in the order of ids."""
     meanings = [Q(pk=sought.id)] if sought.id else []
-    if sought.trace_id:
-        meanings.append(Q(trace=UUID(sought.trace_id)))
-    release = {"subject": sought.plugin, "version": sought.version}
-    given = {name: value for name, value in release.items() if value}
-    return [*meanings, Q(**given)] if given else meanings
+    return [*meanings, Q(trace=UUID(sought.trace_id))] if sought.trace_id else meanings
 
 
 def _newest(rows: QuerySet[Event], most: int) -> list[tuple[UUID, int]]:

@@ -26,9 +26,12 @@ function isBeingSelected(part) {
 // Nor rows that somebody has ticked: a poll would bring them back unticked, or push them off the page.
 const hasTicks = (part) => part.querySelector('input[name="id"]:checked') !== null;
 
+// Nor the row that an open dialog will give the focus back to.
+const isInUse = (part) => isBeingSelected(part) || hasTicks(part) || document.querySelector("dialog[open]") !== null;
+
 function poll() {
   const part = live();
-  if (part && part.hasAttribute("data-poll") && !isBeingSelected(part) && !hasTicks(part)) htmx.trigger(part, "poll");
+  if (part && part.hasAttribute("data-poll") && !isInUse(part)) htmx.trigger(part, "poll");
   schedule();
 }
 
@@ -36,6 +39,7 @@ document.addEventListener("visibilitychange", () => (document.hidden ? schedule(
 
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.target.id !== "live") return;
+  if (isPoll(event.detail) && isInUse(live())) event.detail.shouldSwap = false; // it was asked for before that
   knownRows = new Set(rowsOf(live()).map((row) => row.dataset.row));
   openDetails = Array.from(live().querySelectorAll("details[open]"), (item) => item.id);
 });

@@ -140,7 +140,9 @@ def _label(row: Any) -> str:
     match row:
         case Delivery():
             return f"{row.event.subject or row.event.type} → {row.endpoint.slug}"
-        case Alert() | WorkOrder():
+        case Alert():
+            return row.summary
+        case WorkOrder():
             return row.title
     return str(row)
 
