@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 from django.db import connection
@@ -72,7 +72,7 @@ def _of_release(
     meant = " AND ".join(f"{name} = %({name})s" for name, value in given.items() if value)
     ours = "" if tenant_ids is None else "AND tenant_id = ANY(%(tenants)s)"
     ends = _window_ends(before)
-    parameters: dict[str, object] = {**given, "tenants": sorted(tenant_ids or ()), "most": most}
+    parameters: dict[str, Any] = {**given, "tenants": sorted(tenant_ids or ()), "most": most}
     parameters |= {f"end_{place}": end for place, end in enumerate(ends)}
     windows = (
         WINDOW.format(meant=meant, ours=ours, first=f"%(end_{place + 1})s", end=f"%(end_{place})s")

@@ -194,8 +194,9 @@ def _is_json(datacontenttype: str) -> bool:
 def release_version(data: object) -> str:
     """`data.version` where somebody could search for it: text on one line, not too long; else ""."""
     version = data.get("version") if isinstance(data, dict) else None
-    is_one = isinstance(version, str) and len(version) <= VERSION_LENGTH_MOST and version.isprintable()
-    return version if is_one else ""
+    if isinstance(version, str) and len(version) <= VERSION_LENGTH_MOST and version.isprintable():
+        return version
+    return ""
 
 
 def _data_problems(compiled: _Compiled, data: bytes, instance: object, tenant: str | None) -> Iterator[FieldProblem]:
