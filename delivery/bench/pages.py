@@ -64,6 +64,13 @@ def pages() -> Iterator[Page]:
     )
     yield Page("deliveries_deep", (f"{deliveries}?before={middle}", f"{deliveries}?tenant={BIG}&before={middle}"))
     yield Page("delivery", (reverse("delivery", args=[dead.pk]),))
+    yield Page(
+        "search_release", tuple(f"{reverse('search')}?q={text}" for text in ("plugin-7", "1.8.1", "plugin-7@1.7.3"))
+    )
+    yield Page("search_trace", (f"{reverse('search')}?q={event.traceparent}",))
+    yield Page(
+        "search_nothing", tuple(f"{reverse('search')}?q={text}" for text in ("plugin", "nothing-like-it", "sink"))
+    )
     yield from (Page(name, (reverse(name),)) for name in ("feed", "replays", "approvals", "work-orders"))
     yield Page("admin_deliveries", (reverse("admin:delivery_delivery_changelist"),))
     yield Page("admin_events", (reverse("admin:eventcenter_event_changelist"),))

@@ -13,16 +13,11 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.views.generic import View
 from django_htmx.http import HttpResponseClientRedirect
-from django_htmx.middleware import HtmxDetails
 
+from delivery.console import chosen_tenant
+from delivery.console.asked import htmx_of as htmx_of
 from eventcenter.access.principal import Principal, principal_of
 from eventcenter.access.roles import Permission
-
-
-def htmx_of(request: HttpRequest) -> HtmxDetails:
-    details = request.htmx  # type: ignore[attr-defined]
-    assert isinstance(details, HtmxDetails)
-    return details
 
 
 class ConsoleView(AccessMixin, View):
@@ -46,6 +41,7 @@ class ConsoleView(AccessMixin, View):
         self.principal = principal_of(request)
         if not self.principal.may_anywhere(self.permission):
             raise PermissionDenied
+        chosen_tenant.note(request, self.principal)
         return super().dispatch(request, *args, **kwargs)
 
     def _to_sign_in(self, request: HttpRequest) -> HttpResponse:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.http import urlencode
 
-from eventcenter.access.principal import principal_of
+from eventcenter.access.principal import Principal, principal_of
 from eventcenter.access.roles import Permission
 
 
@@ -16,7 +17,8 @@ from eventcenter.access.roles import Permission
 class Room:
     """One entry. `count`: the context variable with how many wait there, if any, and what those are called.
 
-    `needs`: shown to whoever has it in some tenant; None: also to nobody in particular.
+    `needs`: shown to whoever has it in some tenant; None: also to nobody in particular. `by_tenant`: its list takes
+    ?tenant=SLUG, and the way there carries the tenant that the reader has chosen.
     """
 
     url_name: str
@@ -25,6 +27,7 @@ class Room:
     counted: str = ""
     tone: str = ""
     needs: Permission | None = Permission.VIEW
+    by_tenant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +40,17 @@ GROUPS = (
     Group(
         "Live",
         (
-            Room("deliveries", "Deliveries"),
-            Room("feed", "Feed"),
+            Room("deliveries", "Deliveries", by_tenant=True),
+            Room("feed", "Feed", by_tenant=True),
         ),
     ),
     Group(
         "Respond",
         (
-            Room("alerts", "Alerts", "alerts_firing", "firing now", "alarm"),
+            Room("alerts", "Alerts", "alerts_firing", "firing now", "alarm", by_tenant=True),
             Room("replays", "Replays"),
-            Room("approvals", "Approvals", "approvals_waiting", "waiting for you"),
-            Room("work-orders", "Work orders"),
+            Room("approvals", "Approvals", "approvals_waiting", "waiting for you", by_tenant=True),
+            Room("work-orders", "Work orders", by_tenant=True),
             Room("runbook", "Runbook"),
         ),
     ),
@@ -73,19 +76,40 @@ class Entry:
     tone: str
 
 
-def groups(request: HttpRequest, counts: Mapping[str, Callable[[], str]]) -> list[tuple[str, list[Entry]]]:
+def groups(
+    request: HttpRequest, counts: Mapping[str, Callable[[], str]], tenant: str = ""
+) -> list[tuple[str, list[Entry]]]:
     """What the reader may see, grouped. `counts` by Room.count, each asked for only where its room is shown."""
     principal = principal_of(request)
-    found = []
-    for group in GROUPS:
-        seen = [room for room in group.rooms if room.needs is None or principal.may_anywhere(room.needs)]
-        if seen:
-            found.append((group.label, [_entry(room, request.path, counts) for room in seen]))
-    return found
+    shown = ((group.label, _seen(group.rooms, principal)) for group in GROUPS)
+    return [(label, [_entry(room, request.path, counts, tenant) for room in seen]) for label, seen in shown if seen]
 
 
-def _entry(room: Room, path: str, counts: Mapping[str, Callable[[], str]]) -> Entry:
+def takes_tenant(url_name: str) -> bool:
+    return any(room.by_tenant for group in GROUPS for room in group.rooms if room.url_name == url_name)
+
+
+def rooms_named(words: str, principal: Principal, tenant: str = "") -> list[tuple[str, str]]:
+    """(label, URL) of those that the reader may see, and whose name has a word that begins with `words`; all for ""."""
+    sought = words.lower()
+    return [
+        (room.label, address(room, tenant))
+        for group in GROUPS
+        for room in _seen(group.rooms, principal)
+        if any(part.startswith(sought) for part in (room.label.lower(), *room.label.lower().split()))
+    ]
+
+
+def address(room: Room, tenant: str) -> str:
+    return reverse(room.url_name) + (f"?{urlencode({'tenant': tenant})}" if tenant and room.by_tenant else "")
+
+
+def _seen(rooms: tuple[Room, ...], principal: Principal) -> list[Room]:
+    return [room for room in rooms if room.needs is None or principal.may_anywhere(room.needs)]
+
+
+def _entry(room: Room, path: str, counts: Mapping[str, Callable[[], str]], tenant: str) -> Entry:
     url = reverse(room.url_name)
     current = "page" if path == url else "true" if path.startswith(f"{url}/") else ""
     count = counts[room.count]() if room.count in counts else ""
-    return Entry(url, room.label, current, count, room.counted, room.tone)
+    return Entry(address(room, tenant), room.label, current, count, room.counted, room.tone)

@@ -10,11 +10,15 @@ from delivery.console.objectives import ObjectivesPage
 from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
 from delivery.console.runbook import RunbookPage
 from delivery.console.sample_send import EndpointTestSend
+from delivery.console.search import SearchPage
+from delivery.console.tenant_switch import TenantSwitch
 from delivery.console.views import DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
 from delivery.console.work_orders import WorkOrderList, WorkOrderMove, WorkOrderNew, WorkOrderPage
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="deliveries"), name="home"),
+    path("", RedirectView.as_view(pattern_name="deliveries", query_string=True), name="home"),
+    path("console/search", SearchPage.as_view(), name="search"),
+    path("console/tenant", TenantSwitch.as_view(), name="tenant-switch"),
     path("console/deliveries", DeliveryList.as_view(), name="deliveries"),
     path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
     path("console/deliveries/<uuid:delivery_id>/replay", DeliveryReplay.as_view(), name="delivery-replay"),

@@ -10,7 +10,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from delivery.console import navigation, wording
+from delivery.console import chosen_tenant, navigation, wording
+from delivery.console.frame import Frame, frame_of
 from eventcenter.access.principal import principal_of
 from eventcenter.access.roles import Permission
 
@@ -40,7 +41,14 @@ def rooms(context: template.Context) -> dict[str, object]:
     values: dict[Any, Any] = context.flatten()
     counts = {name: value for name, value in values.items() if callable(value)}
     may_admin = request.user.is_staff or principal_of(request).may_anywhere(Permission.ADMINISTER)
-    return {"groups": navigation.groups(request, counts), "may_admin": may_admin}
+    return {"groups": navigation.groups(request, counts, chosen_tenant.chosen(request)), "may_admin": may_admin}
+
+
+@register.simple_tag(takes_context=True)
+def frame(context: template.Context) -> Frame | None:
+    """What the header shows of its reader; None to whom nobody signed in, and on pages without a request."""
+    request = context.get("request")
+    return frame_of(request) if request is not None else None
 
 
 @register.filter
