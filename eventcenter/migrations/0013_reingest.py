@@ -4,7 +4,6 @@ from typing import ClassVar
 
 from django.db import migrations, models
 
-
 # Lists of one tenant's are read newest first, and most tenants have few among many.
 INDEX_SQL = """
 CREATE INDEX eventcenter_rejectedevent_tenant ON eventcenter_rejectedevent (tenant_slug, id DESC);
