@@ -53,6 +53,10 @@ class Verdict:
     detail: str = ""
     candidate: Candidate | None = None
 
+    @property
+    def is_duplicate(self) -> bool:
+        return self.fate is Fate.DUPLICATE or self.row.reingested_duplicate
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -90,6 +94,13 @@ def reingest(ids: Sequence[UUID], actor: Actor) -> list[Verdict]:
     verdicts = [done.get(row.pk) or judged.get(row.pk) or _settled(row) for row in rows]
     logger.info("rejected_events.reingested", extra={"asked": len(ids), "settled": len(done), "actor": actor.name})
     return verdicts
+
+
+def tenant_id_of(row: RejectedEvent) -> int | None:
+    """Whose it is; None: of no known tenant, and so the platform's."""
+    tenants = apps.get_model("subscriptions", "Tenant")._default_manager
+    found: int | None = tenants.filter(slug=row.tenant_slug).values_list("pk", flat=True).first()
+    return found
 
 
 def _active_tenants() -> dict[str, int]:
