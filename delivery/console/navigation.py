@@ -38,6 +38,7 @@ GROUPS = (
         "Live",
         (
             Room("deliveries", "Deliveries"),
+            Room("events", "Events"),
             Room("feed", "Feed"),
         ),
     ),
