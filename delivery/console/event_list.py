@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
-import orjson
-from django.db.models import BinaryField, Case, F, Func, IntegerField, Model, QuerySet, When
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from delivery.console.list_filter import tenant_field
@@ -22,8 +21,6 @@ from eventcenter.models import Event, EventType
 from eventcenter.search import Sought, sought
 from subscriptions.models import Tenant
 
-# A version is read from bodies up to this size; 50 of them are well under a megabyte.
-VERSION_BODY_BYTES = 16_384
 FOUND_MOST = 200
 _VIEW = Permission.VIEW
 
@@ -63,21 +60,8 @@ def found(applied: LogFilter, request: HttpRequest, before: UUID | None) -> tupl
 
 
 def for_list(rows: QuerySet[Event]) -> QuerySet[Event]:
-    """With what a row shows: of a small body (`small_body`) the version can be read."""
-    size = Func(F("body"), function="octet_length", output_field=IntegerField())
-    small = Case(When(size__lte=VERSION_BODY_BYTES, then=F("body")), output_field=BinaryField())
-    return rows.select_related("tenant").defer("body").alias(size=size).annotate(small_body=small)
-
-
-def version_of(event: Event) -> str:
-    """`data.version`, where the data has one; of a row of `for_list`."""
-    body: bytes | None = getattr(event, "small_body", None)
-    try:
-        data = orjson.loads(body or b"{}").get("data")
-    except orjson.JSONDecodeError:
-        return ""
-    version = data.get("version") if isinstance(data, dict) else None
-    return str(version) if isinstance(version, str | int | float) else ""
+    """With what a row shows."""
+    return rows.select_related("tenant").defer("body")
 
 
 def in_span(rows: QuerySet[T], since: datetime | None, until: datetime | None) -> QuerySet[T]:

@@ -69,5 +69,5 @@ def _rows(applied: LogFilter, request: HttpRequest, cursor: Cursor) -> dict[str,
     count, more = capped_count(found)
     page = page_of(event_list.for_list(found), cursor)
     standing = standings(page.rows)
-    rows = [(row, event_list.version_of(row), standing.get(row.pk, [])) for row in page.rows]
+    rows = [(row, standing.get(row.pk, [])) for row in page.rows]
     return {"page": page, "rows": rows, "window": window, "count": count, "more": more}

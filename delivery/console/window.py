@@ -12,8 +12,8 @@ from django.db.models.functions import Cast
 
 from eventcenter.ids import id_time
 
-# So many rows are read and tested within some 30 ms; a page of what is not rare is full long before.
-LOOKS_MOST = 10_000
+# So many rows of a small tenant, each on a page of its own, are read and tested within some 10 ms.
+LOOKS_MOST = 5_000
 
 T = TypeVar("T", bound=Model)
 
