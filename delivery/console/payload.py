@@ -12,6 +12,7 @@ DUMPED_BYTES = 2_048
 # Beyond it JSON is not indented: the page would wait for what is cut off anyway.
 INDENTED_BYTES = 2 * 1024 * 1024
 _A_LINE = 16
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
@@ -26,13 +27,21 @@ class Shown:
 
 
 def shown(raw: bytes) -> Shown:
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
+    text = _text(raw)
+    if text is None:
         return Shown(hex_dump(raw[:DUMPED_BYTES]), "binary", len(raw), len(raw) > DUMPED_BYTES)
     indented = _indented(text) if len(raw) <= INDENTED_BYTES else None
     full = text if indented is None else indented
     return Shown(full[:SHOWN_CHARS], "text" if indented is None else "json", len(raw), len(full) > SHOWN_CHARS)
+
+
+def _text(raw: bytes) -> str | None:
+    """None: it is not UTF-8, or holds controls that a page cannot show."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if _CONTROL.search(text) else text
 
 
 def _indented(text: str) -> str | None:
