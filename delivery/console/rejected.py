@@ -33,10 +33,7 @@ class RejectedList(ConsoleView):
         applied, cursor = rejected_list.filter_of(request), Cursor.of(request.GET)
         if "" in request.GET.values():
             return redirect(f"{reverse('rejected-events')}?{applied.query}".rstrip("?"))
-        found, window = rejected_list.found(applied, self.principal, cursor.before)
-        count, more = capped_count(found)
-        context = {"filter": applied, "is_newest": cursor.is_newest, "window": window, "count": count, "more": more}
-        context["page"] = page_of(found.for_list(), cursor)
+        context = _rows(applied, self.principal, cursor)
         if htmx_of(request).target == LIVE_ID:
             return render(request, "console/_rejected_events.html", context)
         context["presets"] = applied.presets(timezone.now())
@@ -111,6 +108,14 @@ class RejectedReingestAll(ConsoleView):
         within_window, window = oldest(rows, after)
         until = Cursor.of(request.POST).before
         return applied, batch_of(rejected_list.narrowed(within_window, applied).waiting(), window, until)
+
+
+def _rows(applied: LogFilter, principal: Principal, cursor: Cursor) -> dict[str, object]:
+    found, window = rejected_list.found(applied, principal, cursor.before)
+    count, more = capped_count(found)
+    page = page_of(found.for_list(), cursor)
+    is_newest = cursor.is_newest
+    return {"filter": applied, "page": page, "window": window, "count": count, "more": more, "is_newest": is_newest}
 
 
 def _row(rejected_id: UUID, principal: Principal, permission: Permission = Permission.VIEW) -> RejectedEvent:
