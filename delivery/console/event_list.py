@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from delivery.console.list_filter import tenant_field
@@ -24,7 +24,7 @@ from subscriptions.models import Tenant
 FOUND_MOST = 200
 _VIEW = Permission.VIEW
 
-T = TypeVar("T", bound=Model)
+Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 
 def filter_of(request: HttpRequest) -> LogFilter:
@@ -64,7 +64,7 @@ def for_list(rows: QuerySet[Event]) -> QuerySet[Event]:
     return rows.select_related("tenant").defer("body")
 
 
-def in_span(rows: QuerySet[T], since: datetime | None, until: datetime | None) -> QuerySet[T]:
+def in_span(rows: Rows, since: datetime | None, until: datetime | None) -> Rows:
     """By the id, which carries the time."""
     rows = rows.filter(pk__gte=id_floor(since)) if since else rows
     return rows.filter(pk__lt=id_floor(until)) if until else rows
@@ -89,7 +89,8 @@ def _by_search(
     if not meant and plugin:
         meant, plugin = Sought(plugin=plugin), ""
     until = applied.moment("until")
-    begin = min(filter(None, (before, until and id_floor(until))), default=None)
+    bounds = [bound for bound in (before, id_floor(until) if until else None) if bound is not None]
+    begin = min(bounds, default=None)
     ids = [pk for pk, _ in matching_events(meant, tenants, begin, FOUND_MOST)] if meant else []
     rows = rows.filter(pk__in=ids)
     return rows.filter(subject=plugin) if plugin else rows, Window(

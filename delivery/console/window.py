@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Count, Max, Min, Model, QuerySet, TextField
+from django.db.models import Count, Max, Min, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from eventcenter.ids import id_time
@@ -15,7 +15,7 @@ from eventcenter.ids import id_time
 # So many rows of a small tenant, each on a page of its own, are read and tested within some 10 ms.
 LOOKS_MOST = 5_000
 
-T = TypeVar("T", bound=Model)
+Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +30,21 @@ class Window:
         return id_time(self.edge) if self.edge else None
 
 
-def newest(rows: QuerySet[T], before: UUID | None, most: int = LOOKS_MOST) -> tuple[QuerySet[T], Window]:
+def newest(rows: Rows, before: UUID | None, most: int = LOOKS_MOST) -> tuple[Rows, Window]:
     """The rows within the window that begins below `before`. `rows` are those that an index finds; one query."""
     begin = rows.filter(pk__lt=before) if before else rows
     looked, edge = _edge(begin.order_by("-pk"), most, Min)
     return (begin.filter(pk__gte=edge) if edge else begin), Window(looked, edge)
 
 
-def oldest(rows: QuerySet[T], after: UUID | None, most: int = LOOKS_MOST) -> tuple[QuerySet[T], Window]:
+def oldest(rows: Rows, after: UUID | None, most: int = LOOKS_MOST) -> tuple[Rows, Window]:
     """The same from the other end."""
     begin = rows.filter(pk__gt=after) if after else rows
     looked, edge = _edge(begin.order_by("pk"), most, Max)
     return (begin.filter(pk__lte=edge) if edge else begin), Window(looked, edge)
 
 
-def _edge(ordered: QuerySet[T], most: int, last: type[Min] | type[Max]) -> tuple[int, UUID | None]:
+def _edge(ordered: QuerySet[Any], most: int, last: type[Min] | type[Max]) -> tuple[int, UUID | None]:
     """As text, which has the order of the ids: PostgreSQL before 18 knows no least uuid."""
     ids = ordered.values("pk")[:most]
     found = ids.aggregate(looked=Count("pk"), edge=last(Cast("pk", TextField())))
