@@ -22,6 +22,7 @@ from eventcenter.search import Sought, sought
 from subscriptions.models import Tenant
 
 FOUND_MOST = 200
+
 _VIEW = Permission.VIEW
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])

@@ -14,7 +14,8 @@ from delivery.console.access import ConsoleView, htmx_of
 from delivery.console.event_plan import plan_of
 from delivery.console.event_standing import standings
 from delivery.console.log_filter import LogFilter
-from delivery.console.paging import Cursor, capped_count, page_of
+from delivery.console.paging import COUNT_MOST, Cursor, capped_count, page_of
+from delivery.console.window import COUNT_MOST as FEW_MOST
 from eventcenter.access.principal import Principal
 from eventcenter.access.roles import Permission
 from eventcenter.access.scoping import within
@@ -66,7 +67,7 @@ def _event(event_id: UUID, principal: Principal) -> Event:
 
 def _rows(applied: LogFilter, request: HttpRequest, cursor: Cursor) -> dict[str, object]:
     found, window = event_list.found(applied, request, cursor.before)
-    count, more = capped_count(found)
+    count, more = capped_count(found, FEW_MOST if window else COUNT_MOST)
     page = page_of(event_list.for_list(found), cursor)
     standing = standings(page.rows)
     rows = [(row, standing.get(row.pk, [])) for row in page.rows]

@@ -14,9 +14,10 @@ from audit.audited_admin import actor_of
 from delivery.console import rejected_list, wording
 from delivery.console.access import ConsoleView, htmx_of
 from delivery.console.log_filter import LogFilter
-from delivery.console.paging import Cursor, capped_count, page_of
+from delivery.console.paging import COUNT_MOST, Cursor, capped_count, page_of
 from delivery.console.payload import shown
 from delivery.console.reingest_batch import BATCH_MOST, Batch, batch_of, foreseen, send_on
+from delivery.console.window import COUNT_MOST as FEW_MOST
 from delivery.console.window import oldest
 from eventcenter.access.principal import Principal
 from eventcenter.access.roles import Permission
@@ -112,7 +113,7 @@ class RejectedReingestAll(ConsoleView):
 
 def _rows(applied: LogFilter, principal: Principal, cursor: Cursor) -> dict[str, object]:
     found, window = rejected_list.found(applied, principal, cursor.before)
-    count, more = capped_count(found)
+    count, more = capped_count(found, FEW_MOST if window else COUNT_MOST)
     page = page_of(found.for_list(), cursor)
     is_newest = cursor.is_newest
     return {"filter": applied, "page": page, "window": window, "count": count, "more": more, "is_newest": is_newest}
