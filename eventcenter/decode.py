@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ from eventcenter.envelope import (
     to_structured,
 )
 from eventcenter.ids import id_floor, new_id
+from eventcenter.kept_messages import NAMES_NOT_UTF8, headers_as_json
 from eventcenter.models import RejectReason
 from eventcenter.publishing import TRACESTATE, key_digest
 from eventcenter.schemas import SchemaSet
@@ -45,10 +45,9 @@ class Rejection:
     detail: str
     tenant: str = ""
 
-    def headers(self) -> list[list[str]]:
-        """As JSON can hold them: a value that is not UTF-8 text is base64 behind "base64:"."""
-        pairs = self.message.headers or ()
-        return [[name.replace("\0", "\ufffd"), _header_text(value or b"")] for name, value in pairs]
+    def headers(self) -> list[list[str | None]]:
+        """As JSON can hold them."""
+        return headers_as_json(self.message.headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class Candidate:
 def decode(message: BusMessage, schemas: SchemaSet, tenant_ids: TenantIds, now: datetime) -> Candidate | Rejection:
     """Reads and checks one message. Whoever wrote it, it is judged by the same rules as the publish API's."""
     if message.headers is None:
-        return Rejection(message, RejectReason.UNREADABLE, "headers: a header's name must be UTF-8")
+        return Rejection(message, RejectReason.UNREADABLE, NAMES_NOT_UTF8)
     try:
         envelope = parse_kafka(message.headers, message.value)
     except EnvelopeError as error:
@@ -133,12 +132,3 @@ def _as_event_id(value: object, now: datetime) -> UUID | None:
     except ValueError:
         return None
     return given if given.version == 7 and given < id_floor(now + ID_AHEAD) else None
-
-
-def _header_text(value: bytes) -> str:
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return "base64:" + base64.b64encode(value).decode()
-    # jsonb holds no NUL
-    return text if "\0" not in text else "base64:" + base64.b64encode(value).decode()

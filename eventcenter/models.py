@@ -29,6 +29,7 @@ __all__ = [
     "PublishRefusalCounter",
     "RejectReason",
     "RejectedEvent",
+    "RejectedEventQuerySet",
 ]
 
 
@@ -260,8 +261,25 @@ class RejectReason(models.TextChoices):
     UNSTORABLE = "unstorable", "The database refused it"
 
 
+class RejectedEventQuerySet(models.QuerySet["RejectedEvent"]):
+    def waiting(self) -> RejectedEventQuerySet:
+        """Those that nobody has sent on again."""
+        return self.filter(reingested_at=None)
+
+    def settled(self) -> RejectedEventQuerySet:
+        return self.filter(reingested_at__isnull=False)
+
+    def for_list(self) -> RejectedEventQuerySet:
+        """Without what may be large."""
+        return self.defer("value", "headers", "key")
+
+
 class RejectedEvent(models.Model):
-    """A message that could not become an event: kept with the reason, where it came from and its raw bytes."""
+    """A message that could not become an event: kept with the reason, where it came from and its raw bytes.
+
+    Partitioned by day on its UUIDv7 id. Once it was sent on again (eventcenter.reingest) `reingested_as` is the event that
+    it became or, where that is a duplicate, the one that has its idempotency key.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant_slug = models.TextField(help_text="As far as it could be read.")
@@ -275,6 +293,12 @@ class RejectedEvent(models.Model):
         help_text="Pairs of name and value; values that are not UTF-8 are base64 behind 'base64:'."
     )
     value = models.BinaryField()
+    reingested_at = models.DateTimeField(null=True, editable=False)
+    reingested_by = models.TextField(default="", db_default="", editable=False)
+    reingested_as = models.UUIDField(null=True, editable=False, help_text="The event's id.")
+    reingested_duplicate = models.BooleanField(default=False, db_default=False, editable=False)
+
+    objects = RejectedEventQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.reason} {self.topic}[{self.kafka_partition}]@{self.kafka_offset}"

@@ -89,6 +89,26 @@ def keep(tenant: str, envelopes: Sequence[Envelope]) -> list[Receipt]:
     return receipts
 
 
+def keep_again(prepared: Sequence[Prepared]) -> list[Receipt]:
+    """Like `keep`, for what stood on the bus already and was not taken there. Its ids stay.
+
+    An event that holds its key since the API accepted it, and was never ingested, goes once more; of several with one key
+    the first one goes. The others are duplicates of whoever has the key.
+    """
+    first: dict[UUID, Prepared] = {}
+    for item in prepared:
+        first.setdefault(item.digest, item)
+    store.accept(
+        [store.Accepted(item.digest, item.id, item.key, to_structured(item.envelope)) for item in first.values()]
+    )
+    states = store.key_states(first)
+    going = {digest: item for digest, item in first.items() if states[digest] == (item.id, False)}
+    if going:
+        store.keep_in_outbox([(item.id, item.key, to_structured(item.envelope)) for item in going.values()])
+        transaction.on_commit(partial(_send, list(going.values())), robust=True)
+    return [Receipt(states[item.digest][0], going.get(item.digest) is not item) for item in prepared]
+
+
 def _accept(prepared: Sequence[Prepared]) -> tuple[list[Receipt], list[Prepared]]:
     """In the open transaction: claim the keys, keep what was free. Returns what to tell and what is to be sent."""
     first: dict[UUID, Prepared] = {}  # in the order of the batch: events of one subject must not overtake each other

@@ -84,6 +84,15 @@ SELECT digest, event_id FROM claimed
 """
 # Index: primary key.
 KEY_OWNERS: LiteralString = "SELECT digest, event_id FROM eventcenter_idempotencykey WHERE digest = ANY(%s)"
+# Index: primary key.
+KEY_STATES: LiteralString = (
+    "SELECT digest, event_id, ingested_at IS NOT NULL FROM eventcenter_idempotencykey WHERE digest = ANY(%s)"
+)
+# Index: primary key.
+KEEP_IN_OUTBOX: LiteralString = """
+INSERT INTO eventcenter_outboxmessage (id, key, body) SELECT * FROM unnest(%b::uuid[], %b::text[], %b::bytea[])
+ON CONFLICT (id) DO NOTHING
+"""
 DELETE_OUTBOX: LiteralString = "DELETE FROM eventcenter_outboxmessage WHERE id = ANY(%s)"
 # Index: eventcenter_outbox_key, backwards from the event's own id: the newest of the key that is older.
 AHEAD_IN_OUTBOX: LiteralString = """
@@ -168,6 +177,17 @@ def accept(accepted: Sequence[Accepted]) -> dict[UUID, UUID]:
     owners = dict(rows(ACCEPT, columns_of(accepted)))
     taken = [row.digest for row in accepted if row.digest not in owners]
     return owners | dict(rows(KEY_OWNERS, [taken])) if taken else owners
+
+
+def key_states(digests: Collection[UUID]) -> dict[UUID, tuple[UUID, bool]]:
+    """Digest → whose it is, and whether that event was ingested; a free one is missing."""
+    found = rows(KEY_STATES, [list(digests)])
+    return {digest: (event_id, ingested) for digest, event_id, ingested in found}
+
+
+def keep_in_outbox(messages: Sequence[tuple[UUID, str, bytes]]) -> None:
+    """(event id, Kafka key, structured CloudEvent), at least one; what is there stays as it is."""
+    execute(KEEP_IN_OUTBOX, columns_of(messages))
 
 
 def delete_outbox(ids: Sequence[UUID]) -> None:

@@ -39,12 +39,22 @@ def verdicts(rule: Rule, tenant_id: int, last: int) -> Iterator[Verdict]:
 
 
 def judged(rule: Rule, events: Iterable[Event]) -> Iterator[Verdict]:
-    accepts = compile_filters(list(rule.filters)) if rule.filters else None
-    routes = TenantRoutes(0)
-    routes.add(Route(0, 0, "", rule.types, frozenset(rule.tags), accepts))
+    routes = _routes(rule)
     for event in events:
         envelope = parse_structured(bytes(event.body))
         yield Verdict(event, "" if routes.match(envelope) else _first_that_fails(rule, envelope))
+
+
+def failure_of(rule: Rule, envelope: Envelope) -> str:
+    """Verdict.failed of one event. Raises FilterError for filters that are not valid."""
+    return "" if _routes(rule).match(envelope) else _first_that_fails(rule, envelope)
+
+
+def _routes(rule: Rule) -> TenantRoutes:
+    accepts = compile_filters(list(rule.filters)) if rule.filters else None
+    routes = TenantRoutes(0)
+    routes.add(Route(0, 0, "", rule.types, frozenset(rule.tags), accepts))
+    return routes
 
 
 def _first_that_fails(rule: Rule, envelope: Envelope) -> str:

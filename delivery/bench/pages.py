@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -18,7 +19,8 @@ from django.urls import reverse
 from delivery.bench.seed import PREFIX
 from delivery.models import Delivery
 from delivery.states import DeliveryStatus
-from eventcenter.models import Event
+from eventcenter.ids import id_time
+from eventcenter.models import Event, RejectedEvent
 
 BIG, SMALL = f"{PREFIX}000", f"{PREFIX}001"
 PERSON = f"{PREFIX}ops"
@@ -71,10 +73,36 @@ def pages() -> Iterator[Page]:
     yield Page(
         "search_nothing", tuple(f"{reverse('search')}?q={text}" for text in ("plugin", "nothing-like-it", "sink"))
     )
+    yield from _of_events(event)
     yield from (Page(name, (reverse(name),)) for name in ("feed", "replays", "approvals", "work-orders"))
     yield Page("admin_deliveries", (reverse("admin:delivery_delivery_changelist"),))
     yield Page("admin_events", (reverse("admin:eventcenter_event_changelist"),))
     yield Page("admin_event", (reverse("admin:eventcenter_event_change", args=[event.pk]),))
+
+
+def _of_events(event: Event) -> Iterator[Page]:
+    """A type that nearly all have, one that none has, and a tag that a quarter has."""
+    events, rejected = reverse("events"), reverse("rejected-events")
+    since = f"since={id_time(event.pk) - timedelta(days=2):%Y-%m-%dT%H:%M}"
+    yield Page("events", (events, *(f"{events}?tenant={slug}" for slug in (BIG, SMALL))))
+    for name, query in (
+        ("type", f"type={event.type}"),
+        ("no_type", "type=none.such"),
+        ("tag", f"tag={event.tags[-1]}"),
+        ("plugin", f"plugin={event.subject}"),
+        ("search", f"q={event.pk}"),
+        ("since", since),
+    ):
+        yield Page(
+            f"events_{name}", (f"{events}?{query}", *(f"{events}?{query}&tenant={slug}" for slug in (BIG, SMALL)))
+        )
+    yield Page("event", (reverse("event", args=[event.pk]),))
+    yield Page("rejected", (rejected, *(f"{rejected}?tenant={slug}" for slug in (BIG, SMALL))))
+    yield Page("rejected_reason", tuple(f"{rejected}?reason={reason}" for reason in ("invalid", "id_taken")))
+    yield Page("rejected_state", tuple(f"{rejected}?state={state}" for state in ("waiting", "settled")))
+    row = RejectedEvent.objects.order_by("-pk").first()
+    if row is not None:  # of a database that was seeded before there were any
+        yield Page("rejected_event", (reverse("rejected-event", args=[row.pk]),))
 
 
 def signed_in() -> Client:

@@ -22,6 +22,7 @@ PREFIX = "seed-"
 EVENTS_A_CHUNK = 50_000
 ENDPOINTS_A_TENANT = 5
 FAN_OUT = 2
+REJECTED_ONE_IN = 251  # odd, so that every tenant has some
 BIG_SHARE = 2  # every second event is the first tenant's
 
 Tell = Callable[[str], None]
@@ -113,15 +114,32 @@ ON CONFLICT (minute, endpoint_id, shard) DO UPDATE SET attempts = c.attempts + e
     latency_ms_sum = c.latency_ms_sum + excluded.latency_ms_sum,
     latency_buckets = delivery_add(c.latency_buckets, excluded.latency_buckets)
 """
+# One of REJECTED_ONE_IN events came as a message that was rejected before: of three reasons, a tenth of them settled.
+INSERT_REJECTED: LiteralString = """
+INSERT INTO eventcenter_rejectedevent (id, tenant_slug, reason, detail, topic, kafka_partition, kafka_offset, headers, value,
+    reingested_at, reingested_by, reingested_as)
+SELECT id, CASE WHEN kind = 2 THEN 'nobody' ELSE tenant END, (ARRAY['invalid', 'unknown_type', 'unknown_tenant'])[kind + 1],
+    (ARRAY['data.version: is required', 'type: ''plugin.release.signed'' is not a registered event type',
+        'tenant: ''nobody'' is not an active tenant'])[kind + 1],
+    'events', n %% 6, n, jsonb_build_array(jsonb_build_array('content-type', 'application/cloudevents+json')),
+    convert_to(json_build_object('specversion', '1.0', 'id', hash, 'source', '/pipelines/release',
+        'type', CASE WHEN kind = 1 THEN 'plugin.release.signed' ELSE 'plugin.release.published' END,
+        'tenant', CASE WHEN kind = 2 THEN 'nobody' ELSE tenant END, 'data', json_build_object('plugin_id', n))::text, 'UTF8'),
+    CASE WHEN is_settled THEN at + interval '1 hour' END, CASE WHEN is_settled THEN 'user:seed' ELSE '' END,
+    CASE WHEN is_settled THEN id END
+FROM (SELECT *, (n / %(rejected)s) %% 3 AS kind, (n / %(rejected)s) %% 10 = 0 AS is_settled FROM seed_event
+    WHERE n %% %(rejected)s = 0) e
+"""
 STATEMENTS: tuple[LiteralString, ...] = (
     EVENTS,
     INSERT_EVENTS,
+    INSERT_REJECTED,
     DELIVERIES,
     INSERT_DELIVERIES,
     INSERT_ATTEMPTS,
     INSERT_COUNTERS,
 )
-ANALYZED = "eventcenter_event, delivery_delivery, delivery_attempt, delivery_deliverycounter"
+ANALYZED = "eventcenter_event, eventcenter_rejectedevent, delivery_delivery, delivery_attempt, delivery_deliverycounter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +178,7 @@ def seed(volume: Volume, tell: Tell) -> int:
         "tenant_ids": [tenant.pk for tenant in tenants],
         "slugs": [tenant.slug for tenant in tenants],
         "big": BIG_SHARE,
+        "rejected": REJECTED_ONE_IN,
         "endpoints": ENDPOINTS_A_TENANT,
         "fan_out": FAN_OUT,
         "buckets": len(LATENCY_BOUNDS_MS) + 1,

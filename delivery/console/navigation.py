@@ -42,6 +42,9 @@ GROUPS = (
         (
             Room("deliveries", "Deliveries", by_tenant=True),
             Room("feed", "Feed", by_tenant=True),
+            Room("deliveries", "Deliveries"),
+            Room("events", "Events"),
+            Room("feed", "Feed"),
         ),
     ),
     Group(

@@ -5,8 +5,10 @@ from django.views.generic import RedirectView
 
 from delivery.console.alerts import AlertAcknowledge, AlertList, AlertPage
 from delivery.console.approvals import ApprovalList, ApprovalMove, ApprovalNew, ApprovalPage
+from delivery.console.events import EventBody, EventList, EventPage
 from delivery.console.feed import FeedList
 from delivery.console.objectives import ObjectivesPage
+from delivery.console.rejected import RejectedList, RejectedPage, RejectedReingest, RejectedReingestAll, RejectedValue
 from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
 from delivery.console.runbook import RunbookPage
 from delivery.console.sample_send import EndpointTestSend
@@ -23,6 +25,14 @@ urlpatterns = [
     path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
     path("console/deliveries/<uuid:delivery_id>/replay", DeliveryReplay.as_view(), name="delivery-replay"),
     path("console/deliveries/<uuid:delivery_id>/pass-over", DeliveryPassOver.as_view(), name="delivery-pass-over"),
+    path("console/events", EventList.as_view(), name="events"),
+    path("console/events/<uuid:event_id>", EventPage.as_view(), name="event"),
+    path("console/events/<uuid:event_id>/body", EventBody.as_view(), name="event-body"),
+    path("console/events/rejected", RejectedList.as_view(), name="rejected-events"),
+    path("console/events/rejected/reingest", RejectedReingestAll.as_view(), name="rejected-reingest-all"),
+    path("console/events/rejected/<uuid:rejected_id>", RejectedPage.as_view(), name="rejected-event"),
+    path("console/events/rejected/<uuid:rejected_id>/value", RejectedValue.as_view(), name="rejected-value"),
+    path("console/events/rejected/<uuid:rejected_id>/reingest", RejectedReingest.as_view(), name="rejected-reingest"),
     path("console/alerts", AlertList.as_view(), name="alerts"),
     path("console/alerts/<uuid:alert_id>", AlertPage.as_view(), name="alert"),
     path("console/alerts/<uuid:alert_id>/acknowledge", AlertAcknowledge.as_view(), name="alert-acknowledge"),

@@ -137,3 +137,12 @@ def ago_words(at: datetime, now: datetime) -> str:
     if abs(seconds) < 1:
         return "just now"
     return f"{span_words(seconds)} ago" if seconds > 0 else f"in {span_words(-seconds)}"
+
+
+def reingested_words(accepted: int, duplicates: int, refused: int, settled: int) -> str:
+    """What a press did with several: "412 sent to the bus; 3 were duplicates; 85 would still be rejected"."""
+    parts = [f"{accepted:,} sent to the bus"]
+    parts += [f"{duplicates:,} were known already"] if duplicates else []
+    parts += [f"{refused:,} would still be rejected, and stay"] if refused else []
+    parts += [f"{settled:,} had been settled by somebody else"] if settled else []
+    return "; ".join(parts) + "."

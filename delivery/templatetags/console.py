@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from django import template
 from django.utils import timezone
@@ -14,6 +15,7 @@ from delivery.console import chosen_tenant, navigation, wording
 from delivery.console.frame import Frame, frame_of
 from eventcenter.access.principal import principal_of
 from eventcenter.access.roles import Permission
+from eventcenter.ids import id_time
 
 register = template.Library()
 register.filter("error_words", wording.error_words)
@@ -30,6 +32,12 @@ register.filter("severity_tone", wording.severity_tone)
 @register.simple_tag
 def result(status_code: int | None, error_kind: str) -> str:
     return wording.result_words(status_code, error_kind)
+
+
+@register.simple_tag
+def event_time(event_id: UUID) -> datetime:
+    """When it was accepted, or rejected: the id carries it."""
+    return id_time(event_id)
 
 
 @register.inclusion_tag("console/_rooms.html", takes_context=True)

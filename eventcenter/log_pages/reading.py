@@ -37,7 +37,7 @@ def shown(text: str) -> SafeString:
     return format_html("<pre>{}</pre>", text if over <= 0 else f"{text[:SHOWN_CHARS]}… ({over:,} characters more)")
 
 
-def header_lines(pairs: Iterable[Sequence[str]]) -> SafeString:
+def header_lines(pairs: Iterable[Sequence[str | None]]) -> SafeString:
     """(name, value) pairs, one a line."""
-    lines = format_html_join("\n", "{}: {}", ((pair[0], pair[1]) for pair in pairs))
+    lines = format_html_join("\n", "{}: {}", ((pair[0], pair[1] or "") for pair in pairs))
     return format_html("<pre>{}</pre>", lines or "–")

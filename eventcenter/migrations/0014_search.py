@@ -13,7 +13,7 @@ INDEXES_REVERSE = "DROP INDEX eventcenter_event_release; DROP INDEX eventcenter_
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("eventcenter", "0012_event_tracestate"),
+        ("eventcenter", "0013_reingest"),
     ]
 
     operations = [

@@ -122,6 +122,8 @@ VALUES: dict[str, Callable[[str], object]] = {
     "object_id": object_id,
     "id": object_id,
     "delivery_id": lambda route: delivery().pk,
+    "event_id": lambda route: delivery().event_id,
+    "rejected_id": lambda route: apps.get_model("eventcenter", "RejectedEvent")._default_manager.first().pk,
     "endpoint_id": lambda route: delivery().endpoint_id,
     "secret_id": lambda route: delivery().endpoint.secrets.first().pk,
     "public_id": lambda route: "no-such-adapter",

@@ -57,7 +57,7 @@ def test_message_is_kept_with_its_bytes_when_it_is_not_an_event(acme: str) -> No
         ["x-note", "base64://4="],
         ["x-nul", "base64:YQBi"],
         ["x\ufffdname", "ok"],
-        ["x-none", ""],
+        ["x-none", None],
     ]
 
 

@@ -8,15 +8,27 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import OperationalError
 
+from audit.trail import Actor
 from delivery.management.commands.consume_events import Command
-from eventcenter import bus
+from delivery.models import Delivery
+from eventcenter import bus, registry
 from eventcenter.consumer import OffsetConflict
-from eventcenter.models import ConsumerOffset, Event, EventType, IngestCounter, RejectedEvent, RejectReason
+from eventcenter.models import (
+    ConsumerOffset,
+    Event,
+    EventType,
+    IngestCounter,
+    OutboxMessage,
+    RejectedEvent,
+    RejectReason,
+)
+from eventcenter.reingest import reingest
+from subscriptions.models import Tenant
 from tests.delivery.bus_messages import release
 from tests.eventcenter.conftest import Pipeline
 from tests.eventcenter.reading import read, stored
 from tests.eventcenter.sender import Sender, event
-from tests.factories import TenantFactory
+from tests.factories import SubscriptionFactory, TenantFactory
 from tests.fakes.raw_kafka import produce_raw
 from tests.waiting import eventually
 
@@ -69,6 +81,28 @@ def test_event_is_ingested_once_when_it_comes_by_the_api_and_directly(
 
     assert str(Event.objects.get().id) == receipt["id"]
     assert counted() == (1, 2, 0)
+
+
+def test_rejected_message_is_planned_once_when_its_type_was_registered_and_it_was_sent_on(
+    acme: str, pipeline: Pipeline, consume_all: Callable[[int], None]
+) -> None:
+    SubscriptionFactory(endpoint__tenant=Tenant.objects.get(slug=acme), types=["plugin.release.*"])
+    message = release(acme, id="r-1", type="plugin.release.signed")
+    pipeline.write_event(message)
+    consume_all(1)
+    row = RejectedEvent.objects.get()
+    assert row.reason == RejectReason.UNKNOWN_TYPE
+    EventType.objects.create(name="plugin.release.signed", version=1, schema={"type": "object"})
+    registry.schemas.reload()
+
+    (verdict, *_) = [*reingest([row.pk], Actor("user:eva")), *reingest([row.pk], Actor("user:ann"))]
+    assert bus.close_outbox_producer(10) == 0
+    pipeline.write_event(message)
+    consume_all(3)
+
+    assert Event.objects.get().pk == Delivery.objects.get().event_id == verdict.event_id
+    assert not OutboxMessage.objects.exists()
+    assert counted() == (1, 1, 1)
 
 
 def test_one_is_kept_aside_and_the_others_are_taken_when_the_database_refuses_one(

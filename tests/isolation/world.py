@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.apps import apps
 from django.db import connection
@@ -95,6 +95,7 @@ def _traffic(subscription: Subscription, mark: str) -> Iterator[Model]:
             event__subject=f"{mark}-plugin",
             event__source=f"/{mark}/pipeline",
             event__tags=[f"{mark}-tag"],
+            event__traceparent=f"00-{uuid4().hex}-b7ad6b7169203331-01",
             **state,
         )
         yield delivery

@@ -15,7 +15,7 @@ from pytest_django import Settings
 from delivery.bench.pages import measure
 from delivery.bench.seed import PREFIX, AlreadySeeded, Volume, seed
 from delivery.models import Attempt, Delivery, DeliveryCounter
-from eventcenter.models import Event
+from eventcenter.models import Event, RejectedEvent
 from subscriptions.models import Endpoint
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +55,12 @@ def test_every_row_belongs_to_its_own(volume: Volume) -> None:
     times = [delivery.planned_at for delivery in Delivery.objects.all()]
     assert volume.start - timedelta(seconds=1) <= min(times)
     assert max(times) <= volume.end
+
+
+def test_some_messages_were_rejected_in_every_tenant(volume: Volume) -> None:
+    assert set(RejectedEvent.objects.values_list("reason", flat=True)) == {"invalid", "unknown_type", "unknown_tenant"}
+    assert len(set(RejectedEvent.objects.values_list("tenant_slug", flat=True))) > 2
+    assert 0 < RejectedEvent.objects.settled().count() < RejectedEvent.objects.count()
 
 
 def test_counters_say_what_the_rows_say(volume: Volume) -> None:
