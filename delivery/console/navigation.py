@@ -37,6 +37,7 @@ GROUPS = (
     Group(
         "Live",
         (
+            Room("overview", "Overview"),
             Room("deliveries", "Deliveries"),
             Room("feed", "Feed"),
         ),

@@ -7,6 +7,7 @@ from delivery.console.alerts import AlertAcknowledge, AlertList, AlertPage
 from delivery.console.approvals import ApprovalList, ApprovalMove, ApprovalNew, ApprovalPage
 from delivery.console.feed import FeedList
 from delivery.console.objectives import ObjectivesPage
+from delivery.console.overview.view import Overview
 from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
 from delivery.console.runbook import RunbookPage
 from delivery.console.sample_send import EndpointTestSend
@@ -14,7 +15,8 @@ from delivery.console.views import DeliveryDetail, DeliveryList, DeliveryPassOve
 from delivery.console.work_orders import WorkOrderList, WorkOrderMove, WorkOrderNew, WorkOrderPage
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="deliveries"), name="home"),
+    path("", RedirectView.as_view(pattern_name="overview"), name="home"),
+    path("console/", Overview.as_view(), name="overview"),
     path("console/deliveries", DeliveryList.as_view(), name="deliveries"),
     path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
     path("console/deliveries/<uuid:delivery_id>/replay", DeliveryReplay.as_view(), name="delivery-replay"),
