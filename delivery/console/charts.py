@@ -76,12 +76,14 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A series as it is drawn: `path` of its line, `area` below it or "". `end` is the height of its name, None without one."""
+    """A series as it is drawn: `path` of its lines, `dots` of points between two gaps, `area` below it, each "" without any.
+    `end` is the height of its name, None without one."""
 
     place: int  # 1 to 4
     name: str
     latest: str
     path: str
+    dots: str
     area: str
     end: float | None
 
@@ -219,7 +221,8 @@ def _lines(plot: Plot, scale: Scale) -> Iterator[Line]:
             place=place,
             name=series.name,
             latest="–" if latest is None else words_of(latest, plot.unit),
-            path=" ".join(_path(run) for run in runs),
+            path=" ".join(_path(run) for run in runs if len(run) > 1),
+            dots=" ".join(_path(run) for run in runs if len(run) == 1),
             area=" ".join(f"{_path(run)} V{HEIGHT} H{run[0][0]} Z" for run in runs) if filled else "",
             end=None if plot.shape is Shape.BAR else ends[place - 1],
         )

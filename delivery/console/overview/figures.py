@@ -98,10 +98,9 @@ def _cell(objective: Objective, tenant: str, since: datetime) -> Cell:
 
 
 def _of_objective(each: Objective, standing: Standing, tenant: str, since: datetime) -> Figure:
-    if each.goal is Goal.LATENCY:
-        aside = f"p50 {standing.p50} · p99 {standing.p99}"
-    else:
-        aside = f"{each.count:,} of {each.of:,}"
+    aside = (
+        f"p50 {standing.p50} · p99 {standing.p99}" if each.goal is Goal.LATENCY else f"{each.count:,} of {each.of:,}"
+    )
     return Figure(each.title, each.shown, each.met, each.target, aside, *_explained(each.goal, tenant, since))
 
 

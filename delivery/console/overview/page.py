@@ -119,7 +119,7 @@ def _facts(
         missed=[each for each in objectives if each.met is False],
         late_s=waits.oldest_due_s if waits.is_late else None,
         is_counted=any(each.met is not None for each in objectives),
-        period=f"the last {period.words.removeprefix('1 ')}",
+        period=period.title.lower(),
     )
 
 

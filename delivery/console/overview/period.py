@@ -22,6 +22,10 @@ class Period:
     begins: timedelta
     step_words: str
 
+    @property
+    def title(self) -> str:
+        return f"The last {self.words.removeprefix('1 ')}"
+
     def span(self, now: datetime) -> Span:
         """It ends with the last full minute, which counts no more."""
         until = now.replace(second=0, microsecond=0)

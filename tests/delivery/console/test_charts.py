@@ -122,13 +122,14 @@ def test_line_goes_from_the_foot_to_the_top_of_its_scale() -> None:
 )
 def test_line_stops_where_nothing_was_counted(values: Values, strokes: int, points: int) -> None:
     made = drawn(values)
-    path = made.lines[0].path
+    path = made.lines[0].path + made.lines[0].dots
     assert (path.count("M"), path.count("M") + path.count("L")) == (strokes, points)
     assert made.is_empty is (points == 0)
 
 
 def test_lone_point_is_a_dot() -> None:
-    assert drawn([None, 2, None]).lines[0].path.endswith(" h0")
+    assert (line := drawn([None, 2, None, 3, 4]).lines[0]).dots.endswith(" h0")
+    assert line.path.count("M") == 1
 
 
 def test_first_series_is_filled_when_it_is_an_area() -> None:
