@@ -29,7 +29,18 @@ const hasTicks = (part) => part.querySelector('input[name="id"]:checked') !== nu
 function poll() {
   const part = live();
   if (part && part.hasAttribute("data-poll") && !isBeingSelected(part) && !hasTicks(part)) htmx.trigger(part, "poll");
-  schedule();
+  // Parts that follow the minute: what was opened in them stays open. Their elements bear ids, so that focus stays, too.
+let openByMinute = [];
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const part = event.detail.target;
+  if (part.id === "by-minute") openByMinute = Array.from(part.querySelectorAll("details[open]"), (item) => item.id);
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.requestConfig.target.id !== "by-minute") return;
+  openByMinute.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
+});
+
+schedule();
 }
 
 document.addEventListener("visibilitychange", () => (document.hidden ? schedule() : poll()));

@@ -11,7 +11,7 @@ from enum import Enum
 from delivery.objectives.report import duration_words
 
 TICKS_MOST = 4  # steps of a scale; one more when the foot is not round
-TIMES_MOST = 6  # words of some five letters fit so often, 360 pixels wide
+TIMES_MOST = 5  # words of some five letters fit so often, 360 pixels wide
 _ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
 _EPSILON = 1e-9
 _MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1_440, 2_880, 10_080)

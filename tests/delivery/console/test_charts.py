@@ -87,9 +87,9 @@ def test_values_are_told_in_their_unit(value: float, unit: Unit, words: str, tic
 @pytest.mark.parametrize(
     ("since", "span", "expected"),
     [
-        (NINE, timedelta(hours=1), ["09:00", "09:10", "09:20", "09:30", "09:40", "09:50"]),
-        (NINE + 7 * MINUTE, timedelta(hours=1), ["09:10", "09:20", "09:30", "09:40", "09:50", "10:00"]),
-        (NINE, timedelta(hours=24), ["12:00", "16:00", "20:00", "00:00", "04:00", "08:00"]),
+        (NINE, timedelta(hours=1), ["09:00", "09:15", "09:30", "09:45"]),
+        (NINE + 7 * MINUTE, timedelta(hours=1), ["09:15", "09:30", "09:45", "10:00"]),
+        (NINE, timedelta(hours=24), ["12:00", "18:00", "00:00", "06:00"]),
         (NINE, timedelta(days=7), ["03-04", "03-06", "03-08"]),
         (NINE, timedelta(minutes=3), ["09:00", "09:01", "09:02"]),
         (NINE, timedelta(0), []),
