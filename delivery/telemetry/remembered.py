@@ -83,4 +83,4 @@ class StepMemory:
 def _scope() -> Hashable:
     """Whose rows PostgreSQL shows right now."""
     current = row_security.current()
-    return frozenset(current) if isinstance(current, (set, frozenset, list, tuple)) else current
+    return current if current is None or current is row_security.ALL else frozenset(current)
