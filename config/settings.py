@@ -286,7 +286,7 @@ DD_DOGSTATSD_PORT = env.integer("DD_DOGSTATSD_PORT", 8125, 1, 65_535)
 
 # --- Sign-in (docs/operations/sign-in.md, docs/adr/0018) ----------------------------------------------------------------
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "deliveries"
+LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},

@@ -35,6 +35,17 @@ function poll() {
   schedule();
 }
 
+// Parts that follow the minute: what was opened in them stays open. Their elements bear ids, so that focus stays, too.
+let openByMinute = [];
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const part = event.detail.target;
+  if (part.id === "by-minute") openByMinute = Array.from(part.querySelectorAll("details[open]"), (item) => item.id);
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.requestConfig.target.id !== "by-minute") return;
+  openByMinute.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
+});
+
 document.addEventListener("visibilitychange", () => (document.hidden ? schedule() : poll()));
 
 document.addEventListener("htmx:beforeSwap", (event) => {

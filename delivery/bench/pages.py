@@ -47,6 +47,10 @@ def pages() -> Iterator[Page]:
     middle = Delivery.objects.order_by("pk").values_list("pk", flat=True)[1_000]
     assert dead is not None
     assert event is not None
+    overview = reverse("overview")
+    for period in ("1h", "24h", "7d"):
+        whose = ("", *(f"&tenant={slug}" for slug in (BIG, SMALL)))
+        yield Page(f"overview_{period}", tuple(f"{overview}?period={period}{tenant}" for tenant in whose))
     yield Page("deliveries", (deliveries,))
     yield Page("deliveries_tenant", tuple(f"{deliveries}?tenant={slug}" for slug in (BIG, SMALL)))
     for status in DeliveryStatus.values:

@@ -13,8 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any, LiteralString
 
 from django.db import connection, transaction
+from django.utils import timezone
 
 from delivery.counters import LATENCY_BOUNDS_MS
+from delivery.telemetry import hours
 from eventcenter.partitions import maintain
 from subscriptions.models import Endpoint, Subscription, Tenant
 
@@ -139,7 +141,10 @@ STATEMENTS: tuple[LiteralString, ...] = (
     INSERT_ATTEMPTS,
     INSERT_COUNTERS,
 )
-ANALYZED = "eventcenter_event, eventcenter_rejectedevent, delivery_delivery, delivery_attempt, delivery_deliverycounter"
+ANALYZED = (
+    "eventcenter_event, eventcenter_rejectedevent, delivery_delivery, delivery_attempt, delivery_deliverycounter, "
+    "delivery_deliveryhour"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +193,8 @@ def seed(volume: Volume, tell: Tell) -> int:
             for statement in STATEMENTS:
                 cursor.execute(statement, parameters | {"first": first, "last": last})
         tell(f"seeded {(last + 1) * FAN_OUT:,} of {volume.events * FAN_OUT:,} deliveries")
+    while hours.roll_up(timezone.now()):  # as the telemetry process would have done
+        pass
     with connection.cursor() as cursor:
         cursor.execute(f"ANALYZE {ANALYZED}")
     return volume.events * FAN_OUT

@@ -42,6 +42,7 @@ GROUPS = (
         (
             Room("deliveries", "Deliveries", by_tenant=True),
             Room("feed", "Feed", by_tenant=True),
+            Room("overview", "Overview"),
             Room("deliveries", "Deliveries"),
             Room("events", "Events"),
             Room("feed", "Feed"),

@@ -9,6 +9,7 @@ from delivery.console.events import EventBody, EventList, EventPage
 from delivery.console.feed import FeedList
 from delivery.console.objectives import ObjectivesPage
 from delivery.console.rejected import RejectedList, RejectedPage, RejectedReingest, RejectedReingestAll, RejectedValue
+from delivery.console.overview.view import Overview
 from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
 from delivery.console.runbook import RunbookPage
 from delivery.console.sample_send import EndpointTestSend
@@ -21,6 +22,8 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="deliveries", query_string=True), name="home"),
     path("console/search", SearchPage.as_view(), name="search"),
     path("console/tenant", TenantSwitch.as_view(), name="tenant-switch"),
+    path("", RedirectView.as_view(pattern_name="overview"), name="home"),
+    path("console/", Overview.as_view(), name="overview"),
     path("console/deliveries", DeliveryList.as_view(), name="deliveries"),
     path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
     path("console/deliveries/<uuid:delivery_id>/replay", DeliveryReplay.as_view(), name="delivery-replay"),
