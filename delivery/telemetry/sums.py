@@ -45,7 +45,7 @@ class Sums:
 
     @classmethod
     def of_row(cls, row: Iterable[Any], **more: int) -> Self:
-        """From the columns that _SUMS selects."""
+        """From the columns that SUMS selects."""
         values = list(row)
         counts = dict(zip(_SUMMED, values, strict=False))
         return cls(**counts, latency_buckets=tuple(values[len(_SUMMED) :]), **more)
@@ -68,18 +68,18 @@ COUNT_SUMS: LiteralString = """coalesce(sum(attempts), 0)::bigint, coalesce(sum(
 BUCKET_SUMS: LiteralString = ", ".join(
     f"coalesce(sum(latency_buckets[{place + 1}]), 0)::bigint" for place in range(_BUCKETS)
 )
-_SUMS: LiteralString = COUNT_SUMS + ", " + BUCKET_SUMS
+SUMS: LiteralString = COUNT_SUMS + ", " + BUCKET_SUMS
 
 # Index: primary key, a range of minutes.
 BY_ENDPOINT: LiteralString = f"""
-SELECT endpoint_id, tenant_id, {_SUMS} FROM delivery_deliverycounter
+SELECT endpoint_id, tenant_id, {SUMS} FROM delivery_deliverycounter
 WHERE minute >= %(since)s AND minute < %(until)s AND endpoint_id <> ALL (%(exclude)s::bigint[])
 GROUP BY endpoint_id, tenant_id
 """
 # Index: primary keys, a range of hours and two of minutes: before the first whole hour, and after the last kept one. Hours
 # are kept in their order, each with all its endpoints at once (delivery.telemetry.hours), so that the newest one tells how
 # far they are kept; one statement, so that no hour is read twice or not at all while it becomes kept.
-_SPAN: LiteralString = f"""
+SPAN: LiteralString = f"""
 WITH span AS (
     SELECT hour, tenant_id, endpoint_id, {_COLUMNS} FROM delivery_deliveryhour
     WHERE hour >= %(first)s AND hour < %(last)s
@@ -92,13 +92,13 @@ WITH span AS (
         SELECT coalesce(max(hour) + interval '1 hour', '-infinity') FROM delivery_deliveryhour)))
 )
 """
-TOTAL: LiteralString = f"{_SPAN} SELECT {_SUMS} FROM span"
+TOTAL: LiteralString = f"{SPAN} SELECT {SUMS} FROM span"
 TOTAL_OF_TENANT: LiteralString = f"{TOTAL} WHERE tenant_id = %(tenant_id)s"
-TOTAL_BY_TENANT: LiteralString = f"{_SPAN} SELECT tenant_id, {_SUMS} FROM span GROUP BY tenant_id"
+TOTAL_BY_TENANT: LiteralString = f"{SPAN} SELECT tenant_id, {SUMS} FROM span GROUP BY tenant_id"
 TOTAL_BY_ENDPOINT: LiteralString = (
-    f"{_SPAN} SELECT endpoint_id, tenant_id, {_SUMS} FROM span GROUP BY endpoint_id, tenant_id"
+    f"{SPAN} SELECT endpoint_id, tenant_id, {SUMS} FROM span GROUP BY endpoint_id, tenant_id"
 )
-TOTAL_BY_HOUR: LiteralString = f"""{_SPAN} SELECT hour, {_SUMS} FROM span
+TOTAL_BY_HOUR: LiteralString = f"""{SPAN} SELECT hour, {SUMS} FROM span
 WHERE %(tenants)s::bigint[] IS NULL OR tenant_id = ANY (%(tenants)s::bigint[]) GROUP BY hour ORDER BY hour"""
 # Index: primary key, a range of minutes.
 PUBLISH_REFUSALS: LiteralString = """
@@ -109,7 +109,7 @@ WHERE minute >= %(since)s AND minute < %(until)s GROUP BY tenant_id, reason
 
 def by_endpoint(since: datetime, until: datetime, exclude: Collection[int] = ()) -> dict[int, EndpointSums]:
     """Endpoint → its sums, from the minute counters alone: for the recent past. Without those that are excluded."""
-    found = _rows(BY_ENDPOINT, {"since": since, "until": until, "exclude": list(exclude)})
+    found = counted_rows(BY_ENDPOINT, {"since": since, "until": until, "exclude": list(exclude)})
     return {row[0]: EndpointSums.of_row(row[2:], tenant_id=row[1]) for row in found}
 
 
@@ -119,35 +119,37 @@ def total(since: datetime, until: datetime, tenant_id: int | None = None) -> Sum
     Where minutes were forgotten already (delivery.telemetry.hours.forget_minutes), a span that begins or ends within an hour
     has nothing of that hour: give whole hours there.
     """
-    span = _span(since, until)
+    span = span_of(since, until)
     if tenant_id is None:
-        (row,) = _rows(TOTAL, span)
+        (row,) = counted_rows(TOTAL, span)
     else:
-        (row,) = _rows(TOTAL_OF_TENANT, {**span, "tenant_id": tenant_id})
+        (row,) = counted_rows(TOTAL_OF_TENANT, {**span, "tenant_id": tenant_id})
     return Sums.of_row(row)
 
 
 def by_tenant(since: datetime, until: datetime) -> dict[int, Sums]:
     """As `total`, tenant by tenant; only those with counts."""
-    return {row[0]: Sums.of_row(row[1:]) for row in _rows(TOTAL_BY_TENANT, _span(since, until))}
+    return {row[0]: Sums.of_row(row[1:]) for row in counted_rows(TOTAL_BY_TENANT, span_of(since, until))}
 
 
 def total_by_endpoint(since: datetime, until: datetime) -> dict[int, EndpointSums]:
     """As `total`, endpoint by endpoint; only those with counts."""
-    found = _rows(TOTAL_BY_ENDPOINT, _span(since, until))
+    found = counted_rows(TOTAL_BY_ENDPOINT, span_of(since, until))
     return {row[0]: EndpointSums.of_row(row[2:], tenant_id=row[1]) for row in found}
 
 
 def by_hour(since: datetime, until: datetime, tenants: Collection[int] | None = None) -> dict[datetime, Sums]:
     """As `total`, hour by hour, of all tenants or of some; only hours with counts, the oldest first."""
-    found = _rows(TOTAL_BY_HOUR, {**_span(since, until), "tenants": None if tenants is None else sorted(tenants)})
+    found = counted_rows(
+        TOTAL_BY_HOUR, {**span_of(since, until), "tenants": None if tenants is None else sorted(tenants)}
+    )
     return {row[0]: Sums.of_row(row[1:]) for row in found}
 
 
 def publish_refusals(since: datetime, until: datetime) -> dict[int, dict[str, int]]:
     """Tenant → reason → how many publishes were refused because of their proof. Tenant 0: the key is not known."""
     found: dict[int, dict[str, int]] = {}
-    for tenant_id, reason, count in _rows(PUBLISH_REFUSALS, {"since": since, "until": until}):
+    for tenant_id, reason, count in counted_rows(PUBLISH_REFUSALS, {"since": since, "until": until}):
         found.setdefault(tenant_id, {})[reason] = count
     return found
 
@@ -157,13 +159,13 @@ def hour_of(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-def _span(since: datetime, until: datetime) -> dict[str, object]:
+def span_of(since: datetime, until: datetime) -> dict[str, object]:
     begun = hour_of(since)
     first = begun if begun == since else begun + HOUR
     return {"since": since, "until": until, "first": first, "last": hour_of(until)}
 
 
-def _rows(statement: LiteralString, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+def counted_rows(statement: LiteralString, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return list(cursor.fetchall())
