@@ -38,6 +38,7 @@ GROUPS = (
         "Live",
         (
             Room("deliveries", "Deliveries"),
+            Room("subscribers", "Subscribers"),
             Room("feed", "Feed"),
         ),
     ),

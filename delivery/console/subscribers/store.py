@@ -18,11 +18,12 @@ from eventcenter.ids import id_floor
 from subscriptions.channels.registry import SPECS
 
 ENDPOINTS_MOST = 5_000
-WAITING_MOST = 1_000  # of an endpoint, in the list
+WAITING_MOST = 200  # of an endpoint, in the list
 BACKLOG_MOST = 10_000  # of one, on its page
-RECENT_MOST = 500
+RECENT_MOST = 300
 RECENT_WITHIN = timedelta(days=7)
 QUEUED_MOST = 10_000
+DEAD_MOST = 50_000  # of the tenant
 MINUTE = timedelta(minutes=1)
 
 # Of all endpoints that fit. Indexes: primary keys; of the counters a range of five minutes; of alerts alert_open_once_a_key.
@@ -38,7 +39,8 @@ WITH recent AS (
     WHERE expires_at IS NULL GROUP BY endpoint_id
 )
 SELECT e.id, t.slug, e.slug, secret.newest, coalesce(firing.alerts, 0), e.state, e.disabled_by_system,
-    coalesce(b.state, 'closed'), coalesce(b.by_hand, false), b.failing_since, b.hold_until,
+    coalesce(b.state, 'closed'), coalesce(b.by_hand, false), b.failing_since,
+    CASE WHEN b.hold_until > %(now)s THEN b.hold_until END,
     coalesce(recent.failed, 0), coalesce(recent.results, 0), e.channel = ANY (%(signed)s::text[]) AND (secret.newest IS NULL
         OR secret.newest + make_interval(days => coalesce(e.rotate_every_days, %(rotate_days)s)) <= %(now)s)
 FROM subscriptions_endpoint e
@@ -64,11 +66,11 @@ WHERE minute = ANY (%(minutes)s::timestamptz[]) AND endpoint_id = ANY (%(endpoin
 # Index: delivery_delivery_backlog, the first due of each endpoint.
 WAITING: LiteralString = """
 SELECT e.id, waiting.* FROM unnest(%(endpoints)s::bigint[]) AS e (id) CROSS JOIN LATERAL (
-    SELECT count(*), count(*) FILTER (WHERE held_reason <> ''), min(due_at), min(id::text)::uuid FROM (
+    SELECT count(*) AS many, count(*) FILTER (WHERE held_reason <> ''), min(due_at), min(id::text)::uuid FROM (
         SELECT id, due_at, held_reason FROM delivery_delivery WHERE endpoint_id = e.id AND due_at IS NOT NULL
         ORDER BY due_at LIMIT %(most)s
     ) first
-) waiting WHERE waiting.count > 0
+) waiting WHERE waiting.many > 0
 """
 # The same index, of one endpoint.
 BACKLOG: LiteralString = """
@@ -85,6 +87,13 @@ SELECT newest.id FROM unnest(%(subscriptions)s::bigint[]) AS s (id) CROSS JOIN L
     ORDER BY id DESC LIMIT %(most)s
 ) newest ORDER BY newest.id DESC LIMIT %(most)s
 """
+# Index: primary key; the bounds prune the days.
+ERRORS: LiteralString = """
+SELECT error_kind, status_code, count(*), max(started_at), (array_agg(error ORDER BY started_at DESC))[1]
+FROM delivery_attempt WHERE delivery_id = ANY (%(ids)s::uuid[]) AND delivery_id >= %(floor)s AND delivery_id <= %(ceiling)s
+    AND started_at >= %(since)s AND outcome <> 'delivered'
+GROUP BY error_kind, status_code ORDER BY count(*) DESC, max(started_at) DESC LIMIT 12
+"""
 # Indexes: ordered_delivery_of, the oldest of each subscription: a line's head is the oldest of its key.
 BLOCKED: LiteralString = """
 SELECT head.subscription_id, d.id, d.event_id, d.dead_at, head.waiting FROM (
@@ -96,6 +105,14 @@ SELECT head.subscription_id, d.id, d.event_id, d.dead_at, head.waiting FROM (
     ) oldest GROUP BY subscription_id, order_key
 ) head JOIN delivery_delivery d ON d.id = head.delivery_id AND d.dead_at IS NOT NULL
 ORDER BY d.dead_at LIMIT 20
+"""
+
+# Index: delivery_delivery_dead, the newest of the tenant's.
+DIED: LiteralString = """
+SELECT count(*) FROM (
+    SELECT endpoint_id, dead_at FROM delivery_delivery WHERE tenant_id = %(tenant)s AND dead_at IS NOT NULL
+    ORDER BY id DESC LIMIT %(most)s
+) newest WHERE endpoint_id = %(endpoint)s AND dead_at >= %(since)s
 """
 
 
@@ -145,6 +162,17 @@ class Blocked:
     event_id: UUID
     dead_at: datetime
     waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What failed attempts had in common. `example`: what the newest of them said."""
+
+    kind: str
+    status_code: int | None
+    count: int
+    last_at: datetime
+    example: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +246,24 @@ def recent(tenant_id: int, endpoint_id: int, subscriptions: Collection[int], now
     return Recent([row[0] for row in found[:RECENT_MOST]], len(found) > RECENT_MOST)
 
 
+def faults(ids: Sequence[UUID], since: datetime) -> list[Fault]:
+    """Of those deliveries' attempts since then, the most frequent first."""
+    if not ids:
+        return []
+    bounds = {"ids": list(ids), "floor": min(ids), "ceiling": max(ids), "since": since}
+    return [Fault(*row) for row in _rows(ERRORS, bounds)]
+
+
 def blocked(subscriptions: Collection[int]) -> list[Blocked]:
     """The first of the keys that are held up, the longest first."""
     found = _rows(BLOCKED, {"subscriptions": sorted(subscriptions), "most": QUEUED_MOST}) if subscriptions else []
     return [Blocked(*row) for row in found]
+
+
+def died(tenant_id: int, endpoint_id: int, since: datetime) -> int:
+    """How many deliveries to it have died since then, at least: of the tenant's DEAD_MOST newest dead ones."""
+    [(count,)] = _rows(DIED, {"tenant": tenant_id, "endpoint": endpoint_id, "since": since, "most": DEAD_MOST})
+    return int(count)
 
 
 def _rows(statement: LiteralString, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

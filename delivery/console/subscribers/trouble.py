@@ -79,6 +79,24 @@ def rank_of(signs: Signs, now: datetime) -> Rank:
     return Rank.UNSIGNED if signs.is_secret_due else Rank.WELL
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A rank in words, with the tone of its dot."""
+
+    words: str
+    tone: str
+
+
+def condition_of(rank: Rank, signs: Signs) -> Condition:
+    if rank is Rank.SHUT and signs.breaker == "half_open":
+        return Condition("Breaker half-open", "warn")
+    if rank is Rank.WELL and signs.state == "disabled":
+        return Condition("Disabled", "mute")
+    if rank is Rank.WELL and not signs.recent_results:
+        return Condition("Quiet", "mute")
+    return Condition(LABELS[rank], TONES[rank])
+
+
 def _fails(signs: Signs) -> bool:
     return signs.recent_results >= FAILING_LEAST and signs.recent_failed > FAILING_SHARE * signs.recent_results
 
