@@ -123,6 +123,7 @@ VALUES: dict[str, Callable[[str], object]] = {
     "id": object_id,
     "delivery_id": lambda route: delivery().pk,
     "endpoint_id": lambda route: delivery().endpoint_id,
+    "subscription_id": lambda route: delivery().subscription_id,
     "secret_id": lambda route: delivery().endpoint.secrets.first().pk,
     "public_id": lambda route: "no-such-adapter",
     "replay_id": lambda route: next(iter(apps.get_model("delivery", "ReplayJob")._default_manager.all())).pk,
