@@ -54,7 +54,16 @@ class SubscriptionForm(SubscriptionModelForm):
 
     class Meta:
         model = Subscription
-        fields = ("tenant", "slug", "endpoint", "types", "tags", "filters", "ordering", "active")
+        fields: ClassVar[tuple[str, ...]] = (
+            "tenant",
+            "slug",
+            "endpoint",
+            "types",
+            "tags",
+            "filters",
+            "ordering",
+            "active",
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -131,6 +140,7 @@ class OwnSubscriptionForm(SubscriptionForm):
         endpoint = self.fields["endpoint"]
         assert isinstance(endpoint, forms.ModelChoiceField)
         endpoint.queryset = Endpoint.objects.filter(tenant_id=self.instance.tenant_id).select_related("tenant")
+        self.fields["filters"].widget.attrs["rows"] = 4
         self.fields["ordering"].required = True
 
 

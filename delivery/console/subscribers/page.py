@@ -127,11 +127,11 @@ def charts_of(steps: Steps, step: timedelta) -> list[Chart]:
     counted = [float(sums.delivered) for sums in steps.values()], [float(sums.failed) for sums in steps.values()]
     target = Target(GOOD_SHARE, f"{GOOD_SHARE:.0%}")
     success, p95 = Series("success", [each.share for each in rates]), Series("p95", [each.p95_ms for each in rates])
-    volume = [Series("failed", counted[1]), Series("delivered", counted[0])]
+    volume = [Series("delivered", counted[0]), Series("failed", counted[1])]
     return [
         chart(Plot("success", "Success of attempts", starts, step, [success], Unit.SHARE, target=target, low=None)),
         chart(Plot("latency", "Latency, accepted to answered", starts, step, [p95], Unit.MS)),
-        chart(Plot("volume", "Attempts", starts, step, volume, Unit.COUNT, Shape.BAR)),
+        chart(Plot("volume", "Attempts", starts, step, volume, Unit.COUNT, Shape.AREA)),
     ]
 
 
