@@ -14,7 +14,7 @@ from audit.trail import Actor, record
 from subscriptions.channels.registry import is_signed
 from subscriptions.forms.endpoint_values import EndpointValues
 from subscriptions.forms.problems import RefusedError
-from subscriptions.forms.subscription_values import SubscriptionValues
+from subscriptions.forms.subscription import SubscriptionForm
 from subscriptions.models import Endpoint, EndpointSecret, EndpointState, Subscription
 from subscriptions.services import add_secret
 
@@ -82,7 +82,7 @@ def delete_endpoint(pk: int, actor: Actor, check: Callable[[Endpoint], None]) ->
         record(endpoint.tenant.slug, actor, "endpoint.deleted", f"endpoint:{pk}", {"slug": endpoint.slug})
 
 
-def create_subscription(form: SubscriptionValues, actor: Actor) -> Subscription:
+def create_subscription(form: SubscriptionForm, actor: Actor) -> Subscription:
     """Raises RefusedError, TakenError."""
     with _told_when_taken(), transaction.atomic():
         row = _saved(form, Subscription, "subscription.created", SUBSCRIPTION_TOLD, actor, is_new=True)
@@ -90,7 +90,7 @@ def create_subscription(form: SubscriptionValues, actor: Actor) -> Subscription:
     return row
 
 
-def change_subscription(pk: int, actor: Actor, edit: Callable[[Subscription], SubscriptionValues]) -> Subscription:
+def change_subscription(pk: int, actor: Actor, edit: Callable[[Subscription], SubscriptionForm]) -> Subscription:
     """As `change_endpoint`."""
     with _told_when_taken(), transaction.atomic():
         form = edit(_locked(Subscription, pk))
@@ -119,7 +119,7 @@ def set_active(row: Subscription, active: bool, actor: Actor) -> bool:
 
 
 def _saved(
-    form: EndpointValues | SubscriptionValues,
+    form: EndpointValues | SubscriptionForm,
     model: type[R],
     action: str,
     told: tuple[str, ...],

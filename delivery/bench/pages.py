@@ -21,6 +21,8 @@ from delivery.models import Delivery
 from delivery.states import DeliveryStatus
 from eventcenter.ids import id_time
 from eventcenter.models import Event, RejectedEvent
+from eventcenter.models import Event
+from subscriptions.models import Endpoint
 
 BIG, SMALL = f"{PREFIX}000", f"{PREFIX}001"
 PERSON = f"{PREFIX}ops"
@@ -78,6 +80,16 @@ def pages() -> Iterator[Page]:
         "search_nothing", tuple(f"{reverse('search')}?q={text}" for text in ("plugin", "nothing-like-it", "sink"))
     )
     yield from _of_events(event)
+    subscribers = reverse("subscribers")
+    yield Page("subscribers", (subscribers, f"{subscribers}?tenant={BIG}", f"{subscribers}?trouble=yes&q=sink"))
+    endpoint_ids = [dead.endpoint_id, *Endpoint.objects.filter(tenant__slug=SMALL).values_list("pk", flat=True)[:1]]
+    spans = ("1h", "24h", "7d")
+    yield from (
+        Page(f"subscriber_{span}", tuple(f"{reverse('subscriber', args=[pk])}?period={span}" for pk in endpoint_ids))
+        for span in spans
+    )
+    yield Page("subscriber_yaml", (reverse("subscriber-yaml", args=[dead.endpoint_id]),))
+    yield Page("subscription_edit", (reverse("subscription-edit", args=[dead.subscription_id]),))
     yield from (Page(name, (reverse(name),)) for name in ("feed", "replays", "approvals", "work-orders"))
     yield Page("admin_deliveries", (reverse("admin:delivery_delivery_changelist"),))
     yield Page("admin_events", (reverse("admin:eventcenter_event_changelist"),))

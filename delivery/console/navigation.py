@@ -45,6 +45,7 @@ GROUPS = (
             Room("overview", "Overview"),
             Room("deliveries", "Deliveries"),
             Room("events", "Events"),
+            Room("subscribers", "Subscribers"),
             Room("feed", "Feed"),
         ),
     ),

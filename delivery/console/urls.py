@@ -15,6 +15,15 @@ from delivery.console.runbook import RunbookPage
 from delivery.console.sample_send import EndpointTestSend
 from delivery.console.search import SearchPage
 from delivery.console.tenant_switch import TenantSwitch
+from delivery.console.subscribers.actions import (
+    SubscriberPause,
+    SubscriberProbe,
+    SubscriberResume,
+    SubscriberRotate,
+)
+from delivery.console.subscribers.editing import SubscriptionEdit, SubscriptionNew
+from delivery.console.subscribers.listing import SubscriberList
+from delivery.console.subscribers.page import SubscriberPage, SubscriberYaml
 from delivery.console.views import DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
 from delivery.console.work_orders import WorkOrderList, WorkOrderMove, WorkOrderNew, WorkOrderPage
 
@@ -44,6 +53,15 @@ urlpatterns = [
     path("console/feed", FeedList.as_view(), name="feed"),
     path("console/objectives", ObjectivesPage.as_view(), name="objectives"),
     path("console/endpoints/<int:endpoint_id>/test", EndpointTestSend.as_view(), name="endpoint-test"),
+    path("console/subscribers", SubscriberList.as_view(), name="subscribers"),
+    path("console/subscribers/<int:endpoint_id>", SubscriberPage.as_view(), name="subscriber"),
+    path("console/subscribers/<int:endpoint_id>/pause", SubscriberPause.as_view(), name="subscriber-pause"),
+    path("console/subscribers/<int:endpoint_id>/resume", SubscriberResume.as_view(), name="subscriber-resume"),
+    path("console/subscribers/<int:endpoint_id>/probe", SubscriberProbe.as_view(), name="subscriber-probe"),
+    path("console/subscribers/<int:endpoint_id>/rotate", SubscriberRotate.as_view(), name="subscriber-rotate"),
+    path("console/subscribers/<int:endpoint_id>/yaml", SubscriberYaml.as_view(), name="subscriber-yaml"),
+    path("console/subscribers/<int:endpoint_id>/new", SubscriptionNew.as_view(), name="subscription-new"),
+    path("console/subscriptions/<int:subscription_id>", SubscriptionEdit.as_view(), name="subscription-edit"),
     path("console/replays", ReplayList.as_view(), name="replays"),
     path("console/replays/new", ReplayNew.as_view(), name="replay-new"),
     path("console/replays/<uuid:replay_id>", ReplayPage.as_view(), name="replay-job"),

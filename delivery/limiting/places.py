@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import cast
 from uuid import uuid4
@@ -35,6 +36,30 @@ GRACE_S = 0.25
 FORGET_S = 90.0
 KEY_PREFIX = "eventcenter:places:"
 SCRIPT = (Path(__file__).parent / "places.lua").read_text()
+# Reads alone: the places of all processes whose lease has not ended. See places.lua for the hash.
+COUNT_SCRIPT = """
+local time, taken = redis.call('TIME'), 0
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+for _, entry in ipairs(redis.call('HVALS', KEYS[1])) do
+  local places, ends = string.match(entry, '^(%d+) (%d+)$')
+  if ends and tonumber(ends) > now then taken = taken + tonumber(places) end
+end
+return taken
+"""
+
+
+def in_flight(redis_url: str, endpoint_id: int) -> int | None:
+    """How many places of the endpoint all processes hold now: for people. None while Redis is away.
+
+    A process has no more requests in flight than it holds places, and gives back what is idle within moments.
+    """
+    answer = _counter(redis_url).call([f"{KEY_PREFIX}{endpoint_id}"], [])
+    return int(cast("int", answer)) if answer is not None else None
+
+
+@cache
+def _counter(redis_url: str) -> RedisScript:
+    return RedisScript(redis_url, COUNT_SCRIPT, "places_shown")
 
 
 @dataclass(slots=True)

@@ -231,7 +231,10 @@ class OrderedDelivery(models.Model):
 
     class Meta:
         verbose_name_plural = "ordered deliveries"
-        indexes: ClassVar = [models.Index(fields=["order_key", "seq"], name="ordered_delivery_head")]
+        indexes: ClassVar = [
+            models.Index(fields=["order_key", "seq"], name="ordered_delivery_head"),
+            models.Index(fields=["subscription_id", "seq"], name="ordered_delivery_of"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.order_key} #{self.seq} {self.delivery_id}"

@@ -20,11 +20,11 @@ from eventcenter.access.principal import principal_of
 from eventcenter.access.roles import Permission
 from eventcenter.standardwebhooks import PUBLIC_PREFIX
 from subscriptions.admin.layout import Layout, choices, layout_of
-from subscriptions.admin.managed import is_managed, warn_managed
 from subscriptions.admin.secrets import REVOKE, SecretInline, revoke_view
 from subscriptions.admin.subscription_rows import SubscriptionInline
 from subscriptions.channels.registry import destination_of, is_signed
 from subscriptions.forms import EndpointForm
+from subscriptions.managed import is_managed, warn_managed
 from subscriptions.models import Endpoint, EndpointState
 from subscriptions.services import add_secret, needs_approval, pause, resume, rotate_secret
 

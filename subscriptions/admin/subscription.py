@@ -9,11 +9,11 @@ from django.utils.html import format_html, format_html_join
 
 from audit.audited_admin import AuditedAdmin
 from eventcenter.access.admin_scope import TenantScoped
-from subscriptions.admin.managed import is_managed, warn_managed
-from subscriptions.admin.preview import BUTTON, look_back, preview_of, previewed
 from subscriptions.dry_run import LOOKS_MOST
 from subscriptions.forms import SubscriptionForm
+from subscriptions.managed import is_managed, warn_managed
 from subscriptions.models import Ordering, Subscription
+from subscriptions.preview import BUTTON, look_back, preview_of, previewed
 from subscriptions.retry_policy import NAME, NAMED_POLICIES, STANDARD, policy_text
 
 POLICY_WORDS = format_html(

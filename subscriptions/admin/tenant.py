@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse
 
 from audit.audited_admin import AuditedAdmin
 from eventcenter.access.admin_scope import TenantScoped
-from subscriptions.admin.managed import is_managed, warn_managed
 from subscriptions.admin.tenant_contents import contents
+from subscriptions.managed import is_managed, warn_managed
 from subscriptions.models import Tenant
 
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from subscriptions.forms.endpoint import EndpointForm, endpoint_form
-from subscriptions.forms.subscription import SubscriptionForm
+from subscriptions.forms.subscription import OwnSubscriptionForm, SubscriptionForm
 
-__all__ = ["EndpointForm", "SubscriptionForm", "endpoint_form"]
+__all__ = ["EndpointForm", "OwnSubscriptionForm", "SubscriptionForm", "endpoint_form"]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -9,8 +9,9 @@ from django.utils.functional import cached_property
 from subscriptions.checks import check_tags, check_types
 from subscriptions.durations import duration_text
 from subscriptions.filters import validate_filters
+from subscriptions.forms.problems import Found, problems_of
 from subscriptions.forms.words import TAKEN, is_taken, refuse, sentence
-from subscriptions.models import Subscription
+from subscriptions.models import Endpoint, Subscription
 from subscriptions.retry_policy import (
     NAME,
     NAMED_POLICIES,
@@ -53,7 +54,16 @@ class SubscriptionForm(SubscriptionModelForm):
 
     class Meta:
         model = Subscription
-        fields = ("tenant", "slug", "endpoint", "types", "tags", "filters", "ordering", "active")
+        fields: ClassVar[tuple[str, ...]] = (
+            "tenant",
+            "slug",
+            "endpoint",
+            "types",
+            "tags",
+            "filters",
+            "ordering",
+            "active",
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -103,9 +113,35 @@ class SubscriptionForm(SubscriptionModelForm):
                 if field in error.errors:
                     self.add_error(form_name, sentence(FORM_WORDS.get(field, error.errors[field])))
 
+    @property
+    def form(self) -> SubscriptionForm:
+        return self
+
+    def problems(self) -> Found:
+        """As programs name them. Empty: it may be saved."""
+        return problems_of(self, dict.fromkeys(POLICY_FIELDS, "retry_policy"))
+
     def save(self, commit: bool = True) -> Subscription:
         self.instance.retry_policy = self.cleaned_data["retry_policy"]
         return super().save(commit)
+
+
+class OwnSubscriptionForm(SubscriptionForm):
+    """Of a tenant that is not for choosing: the instance has it."""
+
+    tenant = None
+
+    class Meta(SubscriptionForm.Meta):
+        fields = SubscriptionForm.Meta.fields[1:]
+        labels: ClassVar = {"active": "Active: events go to it"}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        endpoint = self.fields["endpoint"]
+        assert isinstance(endpoint, forms.ModelChoiceField)
+        endpoint.queryset = Endpoint.objects.filter(tenant_id=self.instance.tenant_id).select_related("tenant")
+        self.fields["filters"].widget.attrs["rows"] = 4
+        self.fields["ordering"].required = True
 
 
 def _usable(stored: object) -> dict[str, object]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from subscriptions.forms.problems import Found, problems_of
-from subscriptions.forms.subscription import POLICY_FIELDS, SubscriptionForm
+from subscriptions.forms.problems import Found
+from subscriptions.forms.subscription import SubscriptionForm
 from subscriptions.models import Subscription
 from subscriptions.retry_policy import STANDARD, PolicyError, stored_policy
 
@@ -33,10 +33,5 @@ class SubscriptionValues(SubscriptionForm):
             self.cleaned_data["retry_policy"] = None
             self._policy_problems = [(f"retry_policy.{name}", message) for name, message in error.errors.items()]
 
-    @property
-    def form(self) -> SubscriptionForm:
-        return self
-
     def problems(self) -> Found:
-        """Empty: it may be saved."""
-        return problems_of(self, dict.fromkeys(POLICY_FIELDS, "retry_policy")) + self._policy_problems
+        return super().problems() + self._policy_problems

@@ -7,7 +7,7 @@ be a token) become ${VARIABLES} with names of their own.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import yaml
@@ -58,6 +58,14 @@ def export(tenant: str = "", *, with_urls: bool = False) -> Exported:
     return _Export(with_urls).run(tenant)
 
 
+def export_endpoint(endpoint: Endpoint) -> Exported | None:
+    """That endpoint with its subscriptions as it stands in the file of its tenant, without URLs that may hold tokens.
+
+    None: the file leaves it out, for it has stopped naming it.
+    """
+    return _Export(False).alone(endpoint)
+
+
 class _Export:
     def __init__(self, with_urls: bool) -> None:
         self._with_urls = with_urls
@@ -71,9 +79,19 @@ class _Export:
         tenants = [self._tenant(row) for row in rows.order_by("slug")]
         return Exported({"version": VERSION, "tenants": tenants}, self._needed)
 
+    def alone(self, endpoint: Endpoint) -> Exported | None:
+        if self._is_removed(endpoint):
+            return None
+        return Exported(
+            {"version": VERSION, "tenants": [self._with_endpoints(endpoint.tenant, [endpoint])]}, self._needed
+        )
+
     def _tenant(self, row: Tenant) -> Data:
         endpoints = Endpoint.objects.filter(tenant=row).select_related("tenant").order_by("slug")
-        found = [self._endpoint(endpoint) for endpoint in endpoints if not self._is_removed(endpoint)]
+        return self._with_endpoints(row, [endpoint for endpoint in endpoints if not self._is_removed(endpoint)])
+
+    def _with_endpoints(self, row: Tenant, endpoints: Sequence[Endpoint]) -> Data:
+        found = [self._endpoint(endpoint) for endpoint in endpoints]
         named: Data = {"slug": row.slug, "name": row.name}  # a name that is left out would be the slug
         return named | _set({"rate_limit": _number(row.rate_limit), "endpoints": found})
 

@@ -125,6 +125,7 @@ VALUES: dict[str, Callable[[str], object]] = {
     "event_id": lambda route: delivery().event_id,
     "rejected_id": lambda route: apps.get_model("eventcenter", "RejectedEvent")._default_manager.first().pk,
     "endpoint_id": lambda route: delivery().endpoint_id,
+    "subscription_id": lambda route: delivery().subscription_id,
     "secret_id": lambda route: delivery().endpoint.secrets.first().pk,
     "public_id": lambda route: "no-such-adapter",
     "replay_id": lambda route: next(iter(apps.get_model("delivery", "ReplayJob")._default_manager.all())).pk,

@@ -1,3 +1,5 @@
+"""What belongs to the subscriptions file, and what is said to who changes it by hand."""
+
 from __future__ import annotations
 
 from django.contrib import messages
