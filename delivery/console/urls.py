@@ -7,7 +7,7 @@ from delivery.console.alerts import AlertAcknowledge, AlertList, AlertPage
 from delivery.console.approvals import ApprovalList, ApprovalMove, ApprovalNew, ApprovalPage
 from delivery.console.feed import FeedList
 from delivery.console.objectives import ObjectivesPage
-from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
+from delivery.console.replays import CancelNew, ReplayList, ReplayMove, ReplayNew, ReplayPage
 from delivery.console.runbook import RunbookPage
 from delivery.console.sample_send import EndpointTestSend
 from delivery.console.views import DeliveryCancel, DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
@@ -17,11 +17,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="deliveries"), name="home"),
     path("console/deliveries", DeliveryList.as_view(), name="deliveries"),
     path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
-    path(
-        "console/deliveries/cancel",
-        RedirectView.as_view(pattern_name="deliveries", query_string=True),
-        name="cancel-new",
-    ),
+    path("console/deliveries/cancel", CancelNew.as_view(), name="cancel-new"),
     path("console/deliveries/<uuid:delivery_id>/cancel", DeliveryCancel.as_view(), name="delivery-cancel"),
     path("console/deliveries/<uuid:delivery_id>/replay", DeliveryReplay.as_view(), name="delivery-replay"),
     path("console/deliveries/<uuid:delivery_id>/pass-over", DeliveryPassOver.as_view(), name="delivery-pass-over"),
