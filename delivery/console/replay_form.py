@@ -83,7 +83,6 @@ class ReplayForm(forms.Form):
         label="Rate, deliveries per second",
         min_value=RATE_LEAST_PER_S,
         max_value=RATE_MOST_PER_S,
-        help_text="At most; less while workers are busy.",
     )
     reason = forms.CharField(required=False, max_length=REASON_LENGTH_MOST, help_text="For the audit trail.")
     ids = forms.CharField(widget=forms.HiddenInput, required=False)
@@ -95,6 +94,9 @@ class ReplayForm(forms.Form):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.able = gate.ABLE[action]
+        self.fields["rate_per_s"].help_text = (
+            "At most." if self.able != ENDED else "At most; less while workers are busy."
+        )
         self.fields["rate_per_s"].initial = f"{RATES_DEFAULT_PER_S[action]:g}"
         status = self.fields["status"]
         assert isinstance(status, forms.MultipleChoiceField)
@@ -111,6 +113,23 @@ class ReplayForm(forms.Form):
     def selected(self) -> int:
         """How many deliveries were picked one by one."""
         return len(_words(self["ids"].value()))
+
+    def unusable(self, query: QueryDict) -> list[str]:
+        """What the deliveries list's filter in the URL says that this form cannot: it would take more than was meant."""
+        if query.get("pick") == "selected":
+            return []
+        found = [name for name in ("tenant", "subscriber") if query.get(name) and not self._offers(name)]
+        found += [
+            name for name in ("since", "until") if query.get(name) and not query.get("gap") and not _moment(query[name])
+        ]
+        return found + [name for name in ("q", "type", "tag", "code", "error") if "\0" in query.get(name, "")]
+
+    def _offers(self, name: str) -> bool:
+        value, field = self.initial.get(name), self.fields[name]
+        try:
+            return bool(field.clean(value))
+        except forms.ValidationError:
+            return False
 
     @property
     def has_rare(self) -> bool:

@@ -34,6 +34,7 @@ from eventcenter.models import Heartbeat
 
 SILENT_AFTER = timedelta(seconds=15)
 DONE_WORDS = {"start": "Started.", "pause": "Paused.", "resume": "It goes on."}
+UNUSABLE = "The filter’s {} cannot be used here and is left out: it would take more than the list shows."
 STATE = Field("state", "State", "All states", [(state.value, state.label) for state in ReplayState])
 ACTION = Field("action", "What", "Replays and cancels", [(action.value, action.label) for action in ReplayAction])
 
@@ -158,7 +159,10 @@ class ReplayNew(ConsoleView):
         initial = initial_of(request.GET, self.principal, self.action)
         if request.GET.get("pick") == "selected" and not initial.get("ids"):
             messages.warning(request, f"Nothing was selected: tick the deliveries to {self.action.value} first.")
-        return self._page(request, ReplayForm(initial=initial, principal=self.principal, action=self.action))
+        form = ReplayForm(initial=initial, principal=self.principal, action=self.action)
+        if unusable := form.unusable(request.GET):
+            messages.warning(request, UNUSABLE.format(", ".join(unusable)))
+        return self._page(request, form)
 
     def post(self, request: HttpRequest) -> HttpResponse:
         form = ReplayForm(request.POST, principal=self.principal, action=self.action)
