@@ -104,7 +104,7 @@ class ReplayCriteria(Body):
         max_length=CODES_MOST,
         help_text='The last answer: "503", "4xx", or "none" for no answer yet.',
     )
-    errors = serializers.ListField(
+    errors = serializers.ListField(  # type: ignore[assignment]  # never validated: it documents
         child=serializers.ChoiceField(choices=ERRORS), required=False, help_text="The last result's kind of error."
     )
     search = serializers.CharField(

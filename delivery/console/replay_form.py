@@ -120,7 +120,9 @@ class ReplayForm(forms.Form):
             return []
         found = [name for name in ("tenant", "subscriber") if query.get(name) and not self._offers(name)]
         found += [
-            name for name in ("since", "until") if query.get(name) and not query.get("gap") and not _moment(query[name])
+            name
+            for name in ("since", "until")
+            if query.get(name) and not query.get("gap") and not _moment(query.get(name))
         ]
         return found + [name for name in ("q", "type", "tag", "code", "error") if "\0" in query.get(name, "")]
 

@@ -198,7 +198,7 @@ def _narrow(criteria: Criteria) -> list[sql.SQL]:
     return parts
 
 
-def _fits(criteria: Criteria) -> list[sql.SQL]:
+def _fits(criteria: Criteria) -> list[sql.Composable]:
     """What is asked of each row that was looked at."""
     return [sql.SQL("status = ANY(%(statuses)s)"), *_fits_delivery(criteria), *_fits_event(criteria)]
 
@@ -224,7 +224,7 @@ def _fits_delivery(criteria: Criteria) -> list[sql.SQL]:
     return parts
 
 
-def _fits_event(criteria: Criteria) -> list[sql.SQL]:
+def _fits_event(criteria: Criteria) -> list[sql.Composable]:
     """Of its event; what is past its retention fits none of them. An id may be the delivery's as well."""
     asked = []
     if criteria.types:
@@ -236,7 +236,7 @@ def _fits_event(criteria: Criteria) -> list[sql.SQL]:
         asked.append(sql.SQL("e.subject = %(plugin)s"))
     if meant.version:
         asked.append(sql.SQL("e.version = %(version)s"))
-    parts = []
+    parts: list[sql.Composable] = []
     if asked:
         of_event = sql.SQL("(SELECT {} FROM eventcenter_event e WHERE e.id = looked.event_id) IS TRUE")
         parts.append(of_event.format(sql.SQL(" AND ").join(asked)))
