@@ -8,10 +8,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from delivery.cancelling import cancel
 from delivery.models import Attempt, Delivery
 from delivery.states import DeliveryStatus
 from eventcenter.access.roles import Permission
-from eventcenter.api.base import Api
+from eventcenter.api.base import Api, not_possible
 from eventcenter.api.etags import one
 from eventcenter.api.events import in_window
 from eventcenter.api.fields import Moment, QueryWhole, Slug, Text, Uuid
@@ -56,6 +57,7 @@ class DeliveryAnswer(Answer):
     next_attempt_at = serializers.DateTimeField(allow_null=True)
     held_reason = serializers.CharField()
     finished_at = serializers.DateTimeField(allow_null=True)
+    cancelled_at = serializers.DateTimeField(allow_null=True)
     dead_reason = serializers.CharField()
     last_status_code = serializers.IntegerField(allow_null=True)
     last_error_kind = serializers.CharField()
@@ -143,6 +145,20 @@ class DeliveryDetail(DeliveryApi):
     @operation("read_delivery", Permission.VIEW, answer=DeliveryAnswer, tagged=True)
     def get(self, request: Request, pk: object) -> Response:
         return one(request, DeliveryAnswer(self.find(self.rows(), pk=pk)).data)
+
+
+class DeliveryCancel(DeliveryApi):
+    @operation("cancel_delivery", Permission.OPERATE, answer=DeliveryAnswer, refusals=(409,))
+    def post(self, request: Request, pk: UUID) -> Response:
+        """An open delivery ends here: no further attempt is made. One that is cancelled already is answered as it is; 409
+        when it ended otherwise."""
+        delivery = self.find(self.rows(), pk=pk)
+        result = None if delivery.state is DeliveryStatus.CANCELLED else cancel(pk, self.principal.actor)
+        if result is not None:
+            delivery.refresh_from_db()
+        if result is not None and not result and delivery.state is not DeliveryStatus.CANCELLED:
+            raise not_possible(result.refusal)
+        return Response(DeliveryAnswer(delivery).data)
 
 
 class AttemptList(DeliveryApi):

@@ -13,8 +13,8 @@ from rest_framework.request import Request
 
 from delivery.api.authentication import caller_of, publisher_of
 from delivery.approvals import service as approvals
-from delivery.models import ApprovalKind, ReplayJob
-from delivery.replays import naming, service
+from delivery.models import ApprovalKind, ReplayAction, ReplayJob
+from delivery.replays import gate, naming, service
 from delivery.replays.criteria import Criteria, CriteriaError, UnknownError, parse
 from eventcenter.access.principal import Principal, principal_of
 from eventcenter.access.roles import Permission
@@ -30,29 +30,31 @@ from subscriptions.models import Tenant
 KEY_SPACE = "\0replay"
 
 
-def read_criteria(data: Mapping[str, object], request: Request) -> Criteria:
-    """Of a tenant where the caller may replay; of all tenants only by who may in all. Raises Problem 400, 403 or 404 that
+def read_criteria(data: Mapping[str, object], request: Request, action: ReplayAction = ReplayAction.REPLAY) -> Criteria:
+    """Of a tenant where the caller may do it; of all tenants only by who may in all. Raises Problem 400, 403 or 404 that
     names the fields."""
-    principal = principal_of(request)
+    principal, needs = principal_of(request), gate.PERMISSIONS[action]
+    if not principal.may_anywhere(needs):
+        raise forbidden((needs,))
     try:
-        found = naming.owned(parse(naming.with_ids(data, _only_tenant(principal))))
+        found = naming.owned(parse(naming.with_ids(data, _only_tenant(principal, needs)), gate.ABLE[action]))
     except UnknownError as error:
         raise _unknown(error) from None
     except CriteriaError as error:
         raise wrong_fields(error) from None
-    allowed = principal.tenant_ids(Permission.REPLAY)
+    allowed = principal.tenant_ids(needs)
     if allowed is None:
         return found
     if found.tenant_id is None:
         return replace(found, tenant_id=_one_of(allowed))
     if found.tenant_id not in allowed:
-        raise _not_there(principal, found.tenant_id)
+        raise _not_there(principal, found.tenant_id, needs)
     return found
 
 
-def _only_tenant(principal: Principal) -> Tenant | None:
+def _only_tenant(principal: Principal, needs: Permission) -> Tenant | None:
     """In which slugs are looked for when no tenant is named."""
-    allowed = principal.tenant_ids(Permission.REPLAY) or frozenset()
+    allowed = principal.tenant_ids(needs) or frozenset()
     return Tenant.objects.filter(pk__in=allowed).first() if len(allowed) == 1 else None
 
 
@@ -62,31 +64,38 @@ def _one_of(allowed: frozenset[int]) -> int:
     return next(iter(allowed))
 
 
-def _not_there(principal: Principal, tenant_id: int) -> Problem:
+def _not_there(principal: Principal, tenant_id: int, needs: Permission) -> Problem:
     """What may be seen only is refused; of what may not, nothing is said."""
     if principal.may(Permission.VIEW, tenant_id):
-        return forbidden((Permission.REPLAY,))
+        return forbidden((needs,))
     return unknown("tenant")
 
 
 def _unknown(error: UnknownError) -> Problem:
     errors = [FieldError(name, message) for name, message in error.problems]
-    return Problem(HTTPStatus.NOT_FOUND, "not-found", "What is named there is not known; nothing is replayed.", errors)
+    return Problem(HTTPStatus.NOT_FOUND, "not-found", "What is named there is not known; nothing is done.", errors)
 
 
 def wrong_fields(error: CriteriaError) -> Problem:
     errors = [FieldError(name, message) for name, message in error.problems]
-    return Problem(HTTPStatus.BAD_REQUEST, "invalid", "Some fields are wrong; nothing is replayed.", errors)
+    return Problem(HTTPStatus.BAD_REQUEST, "invalid", "Some fields are wrong; nothing is done.", errors)
 
 
-def make_job(request: Request, criteria: Criteria, rate_per_s: float, reason: str, start: bool) -> ReplayJob:
+def make_job(
+    request: Request,
+    criteria: Criteria,
+    rate_per_s: float,
+    reason: str,
+    start: bool,
+    action: ReplayAction = ReplayAction.REPLAY,
+) -> ReplayJob:
     """Drafted, and started where it is to be; one that takes a second person stays a draft, and they are asked. Raises
     Problem 400 that names the fields."""
     try:
         with transaction.atomic():
             job_id, fresh = _claim(request)
             if fresh:
-                service.draft(criteria, caller_of(request), rate_per_s, reason, job_id=job_id)
+                service.draft(criteria, caller_of(request), rate_per_s, reason, job_id=job_id, action=action)
                 if start:
                     _start(job_id, reason, request)
     except CriteriaError as error:

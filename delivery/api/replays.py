@@ -1,4 +1,4 @@
-"""The replays API: create, list, look at, and move replay jobs."""
+"""The replays API: create, list, look at, and move jobs that replay or cancel many deliveries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from delivery.api.intake import make_job, read_criteria
 from delivery.api.serializers import ReplayOptions, ReplayPage, ReplayPreview, ReplayRequest, ReplaySerializer
 from delivery.approvals.service import of_target
 from delivery.models import ApprovalKind, ReplayJob, ReplayState
-from delivery.replays import service
+from delivery.models import ReplayAction as Action
+from delivery.replays import gate, service
 from delivery.replays.preview import sample
 from eventcenter.access.roles import Permission
 from eventcenter.api.base import Api, approval_needed
@@ -56,16 +57,27 @@ class ReplayList(ReplayApi):
         query = PageOfIds.of(request.query_params)
         return page(request, self.jobs(), query, lambda rows: ReplaySerializer(service.describe(rows), many=True).data)
 
-    @operation("create_replay", Permission.REPLAY, answer=ReplayPreview, status=HTTPStatus.CREATED, body=ReplayRequest)
+    @operation(
+        "create_replay",
+        Permission.REPLAY,
+        Permission.OPERATE,
+        answer=ReplayPreview,
+        status=HTTPStatus.CREATED,
+        body=ReplayRequest,
+    )
     def post(self, request: Request) -> Response:
         """Counts, and starts unless `dry_run`. One that needs a second person stays a draft and waits for its `approval`.
-        A signed call that is repeated is answered with the job that it made."""
+        To replay takes `replay`, to cancel `operate`. A signed call that is repeated is answered with the job that it made."""
         data = _object(request.data)
         options = ReplayOptions(data={name: value for name, value in data.items() if name in ReplayOptions().fields})
         options.is_valid(raise_exception=True)
         given: dict[str, Any] = options.validated_data
-        criteria = read_criteria({name: value for name, value in data.items() if name not in given}, request)
-        job = make_job(request, criteria, given["rate_per_s"], given["reason"], start=not given["dry_run"])
+        action = Action(given["action"])
+        criteria = read_criteria(
+            {name: value for name, value in data.items() if name not in ReplayOptions().fields}, request, action
+        )
+        rate = given.get("rate_per_s", service.RATES_DEFAULT_PER_S[action])
+        job = make_job(request, criteria, rate, given["reason"], start=not given["dry_run"], action=action)
         return Response(
             _preview(job), status=HTTPStatus.CREATED, headers={"Location": reverse("replay-api", args=[job.pk])}
         )
@@ -82,9 +94,11 @@ ACTION = OpenApiParameter("action", str, OpenApiParameter.PATH, enum=list(servic
 
 @extend_schema(parameters=[ACTION])
 class ReplayAction(ReplayApi):
-    @operation("move_replay", Permission.REPLAY, answer=ReplayPreview, refusals=(409,))
+    @operation("move_replay", Permission.REPLAY, Permission.OPERATE, answer=ReplayPreview, refusals=(409,))
     def post(self, request: Request, replay_id: UUID, action: str) -> Response:
+        """Of a job that replays it takes `replay`, of one that cancels `operate`."""
         job = self.job(replay_id)
+        self.require(job.tenant_id, gate.permission_of(job))
         if action not in service.MOVES:
             raise Http404
         needs = service.why_approval(job.pk) if action == "start" else ""

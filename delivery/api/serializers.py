@@ -7,9 +7,19 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from delivery.models import ApprovalState, ReplayState
-from delivery.replays.criteria import ENDED, IDS_MOST, TYPE_LENGTH_MOST, TYPES_MOST
+from delivery.models import ApprovalState, ReplayAction, ReplayState
+from delivery.replays.criteria import (
+    CODES_MOST,
+    ENDED,
+    ERRORS,
+    IDS_MOST,
+    OPEN,
+    TAGS_MOST,
+    TYPE_LENGTH_MOST,
+    TYPES_MOST,
+)
 from delivery.replays.service import (
+    CANCEL_RATE_DEFAULT_PER_S,
     RATE_DEFAULT_PER_S,
     RATE_LEAST_PER_S,
     RATE_MOST_PER_S,
@@ -18,15 +28,16 @@ from delivery.replays.service import (
 )
 from eventcenter.api.fields import Number, Text, Truth
 from eventcenter.api.shapes import Body
+from eventcenter.search import LENGTH_MOST
 
 Fields = serializers.Serializer[Any]
 REFERENCE = {"oneOf": [{"type": "string"}, {"type": "integer"}], "description": "Slug or id."}
 STATUSES = {
     "oneOf": [
-        {"type": "string", "enum": list(ENDED)},
-        {"type": "array", "items": {"type": "string", "enum": list(ENDED)}},
+        {"type": "string", "enum": [*ENDED, *OPEN]},
+        {"type": "array", "items": {"type": "string", "enum": [*ENDED, *OPEN]}},
     ],
-    "description": "Default: dead; with `ids` or `event`, every ended state.",
+    "description": "To replay: ended states; default dead, with `ids` or `event` all. To cancel: open states; default both.",
 }
 
 
@@ -41,16 +52,21 @@ class Statuses(serializers.JSONField):
 
 
 class ReplayOptions(Body):
-    """How to replay; beside the criteria in the body."""
+    """What to do, and how; beside the criteria in the body."""
 
+    action = serializers.ChoiceField(
+        choices=ReplayAction.choices,
+        default=ReplayAction.REPLAY,
+        help_text="replay: what has ended begins a new round. cancel: what is open ends here; it takes the permission `operate`.",
+    )
     rate_per_s = Number(
-        default=RATE_DEFAULT_PER_S,
+        required=False,
         min_value=RATE_LEAST_PER_S,
         max_value=RATE_MOST_PER_S,
-        help_text="Deliveries per second at most.",
+        help_text=f"Deliveries per second at most. Default: {RATE_DEFAULT_PER_S:g}, of a cancel {CANCEL_RATE_DEFAULT_PER_S:g}.",
     )
     reason = Text(default="", allow_blank=True, max_length=REASON_LENGTH_MOST, help_text="For the audit trail.")
-    dry_run = Truth(default=False, help_text="Only count: the replay stays a draft, which `start` starts.")
+    dry_run = Truth(default=False, help_text="Only count: the job stays a draft, which `start` starts.")
 
 
 class ReplayCriteria(Body):
@@ -75,15 +91,35 @@ class ReplayCriteria(Body):
     ids = serializers.ListField(
         child=serializers.UUIDField(), required=False, max_length=IDS_MOST, help_text="Delivery ids."
     )
-    event = serializers.UUIDField(required=False, help_text="All ended deliveries of this event.")
+    event = serializers.UUIDField(required=False, help_text="All deliveries of this event.")
+    tags = serializers.ListField(
+        child=serializers.CharField(max_length=TYPE_LENGTH_MOST),
+        required=False,
+        max_length=TAGS_MOST,
+        help_text="Of the event, any one of them.",
+    )
+    codes = serializers.ListField(
+        child=serializers.CharField(max_length=4),
+        required=False,
+        max_length=CODES_MOST,
+        help_text='The last answer: "503", "4xx", or "none" for no answer yet.',
+    )
+    errors = serializers.ListField(  # type: ignore[assignment]  # never validated: it documents
+        child=serializers.ChoiceField(choices=ERRORS), required=False, help_text="The last result's kind of error."
+    )
+    search = serializers.CharField(
+        required=False,
+        max_length=LENGTH_MOST,
+        help_text="A delivery's or event's id, a trace id, a plugin, a version, or plugin@version; exact.",
+    )
 
 
 class ReplayRequest(ReplayCriteria, ReplayOptions):
-    """The body that creates a replay."""
+    """The body that creates a replay, or a cancel of many."""
 
 
 class SampleSerializer(Fields):
-    """One of the deliveries that would be replayed."""
+    """One of the deliveries that would be taken."""
 
     id = serializers.UUIDField()
     event_id = serializers.UUIDField()
@@ -97,6 +133,7 @@ class ReplaySerializer(Fields):
     """A replay job (delivery.replays.service.Described)."""
 
     id = serializers.UUIDField(source="job.pk")
+    action = serializers.ChoiceField(choices=ReplayAction.choices, source="job.action")
     state = serializers.ChoiceField(choices=ReplayState.choices, source="job.state")
     tenant = serializers.CharField(source="job.tenant.slug", allow_null=True, default=None)
     criteria = serializers.JSONField(source="job.criteria")
@@ -104,7 +141,7 @@ class ReplaySerializer(Fields):
     rate_per_s = serializers.FloatField(source="job.rate_per_s")
     total = serializers.IntegerField(source="job.total")
     total_is_exact = serializers.BooleanField(source="exact")
-    queued = serializers.IntegerField(source="job.queued")
+    queued = serializers.IntegerField(source="job.queued", help_text="Replayed, or cancelled.")
     skipped = serializers.IntegerField(source="job.skipped")
     percent = serializers.IntegerField()
     reason = serializers.CharField(source="job.reason")
@@ -124,7 +161,7 @@ class ApprovalRef(Fields):
 
 
 class ReplayPreview(ReplaySerializer):
-    """The context has `sample`, the oldest deliveries that would be replayed, while it is a draft; why a draft
+    """The context has `sample`, the oldest deliveries that would be taken, while it is a draft; why a draft
     `needs_approval`, "" when it does not; and its last `approval`, or None."""
 
     sample = serializers.SerializerMethodField()

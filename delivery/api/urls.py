@@ -4,7 +4,7 @@ from django.urls import path
 
 from delivery.api import work_orders
 from delivery.api.approvals import ApprovalApprove, ApprovalDetail, ApprovalList, ApprovalReject, ApprovalWithdraw
-from delivery.api.deliveries import AttemptList, DeliveryDetail, DeliveryList
+from delivery.api.deliveries import AttemptList, DeliveryCancel, DeliveryDetail, DeliveryList
 from delivery.api.publish import PublishOrReplayView
 from delivery.api.replays import ReplayAction, ReplayDetail, ReplayList
 from delivery.api.samples import EndpointTestSend, SubscriptionTestSend
@@ -13,6 +13,7 @@ urlpatterns = [
     path("publish", PublishOrReplayView.as_view(), name="publish"),
     path("deliveries", DeliveryList.as_view(), name="api-deliveries"),
     path("deliveries/<uuid:pk>", DeliveryDetail.as_view(), name="api-delivery"),
+    path("deliveries/<uuid:pk>/cancel", DeliveryCancel.as_view(), name="api-delivery-cancel"),
     path("deliveries/<uuid:pk>/attempts", AttemptList.as_view(), name="api-attempts"),
     path("endpoints/<int:pk>/test-send", EndpointTestSend.as_view(), name="api-endpoint-test-send"),
     path("subscriptions/<int:pk>/test-send", SubscriptionTestSend.as_view(), name="api-subscription-test-send"),

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from audit.trail import Actor
 from delivery.approvals import rules
-from delivery.models import ApprovalKind, Delivery, ReplayJob, ReplayState
+from delivery.models import ApprovalKind, Delivery, ReplayAction, ReplayJob, ReplayState
 from delivery.order.pass_over import IN_NO_LINE, in_line, pass_over
 from delivery.replay import refusal_of, replay, why_approval
 from delivery.replays import gate, service
@@ -24,13 +24,15 @@ Arguments = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done, as data. `target` is noun:id; no tenant: across tenants."""
+    """What is to be done, as data. `target` is noun:id; no tenant: across tenants. `needs`: what doing it alone would take,
+    where that is not its action's permission."""
 
     target: str
     tenant: Tenant | None
     arguments: dict[str, object]
     what: str
     why: str
+    needs: Permission | None = None
 
     @property
     def summary(self) -> str:
@@ -44,6 +46,7 @@ class Refusal:
     words: str
     missing: bool = False
     tenant_id: int | None = None
+    needs: Permission | None = None
 
 
 class Action(Protocol):
@@ -114,7 +117,8 @@ class PassOverDelivery(OnDelivery):
 
 
 class StartReplay:
-    """The draft itself is what was frozen; nothing changes a draft, and if something did, it would not run."""
+    """Of a replay or a cancel of many. The draft itself is what was frozen; nothing changes a draft, and if something did,
+    it would not run."""
 
     permission = Permission.REPLAY
 
@@ -123,14 +127,15 @@ class StartReplay:
         if job is None:
             return Refusal("There is no such replay.", missing=True)
         if job.state != ReplayState.DRAFT:
-            return Refusal(f"It is {ReplayState(job.state).label.lower()}, no draft.", tenant_id=job.tenant_id)
+            words = f"It is {ReplayState(job.state).label.lower()}, no draft."
+            return Refusal(words, tenant_id=job.tenant_id, needs=gate.permission_of(job))
         why = gate.why(job)
         if not why:
-            return Refusal(NEEDS_NONE, tenant_id=job.tenant_id)
+            return Refusal(NEEDS_NONE, tenant_id=job.tenant_id, needs=gate.permission_of(job))
         [told] = service.describe([job])
         more = "" if told.exact else "+"
-        what = f"Replay {job.total:,}{more} deliveries: {told.words}"
-        return Plan(f"replay:{job.pk}", job.tenant, _frozen(job), what, why)
+        what = f"{ReplayAction(job.action).label} {job.total:,}{more} deliveries: {told.words}"
+        return Plan(f"replay:{job.pk}", job.tenant, _frozen(job), what, why, gate.permission_of(job))
 
     def carry_out(self, arguments: Arguments, actor: Actor) -> str:
         job = _job(str(arguments["replay"]))
@@ -181,6 +186,7 @@ def _frozen(job: ReplayJob) -> dict[str, object]:
         "rate_per_s": job.rate_per_s,
         "total": job.total,
         "until": job.until.isoformat(),
+        "action": job.action,
     }
 
 

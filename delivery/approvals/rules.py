@@ -35,8 +35,8 @@ def why_delivery(*, dead: bool, escalated: bool) -> str:
     return ESCALATED if dead and escalated else ""
 
 
-def why_replay(total: int, *, exact: bool, limit: int, takes_escalated: bool) -> str:
-    """`exact` False: counting was cut short, and who knows how many they are."""
+def why_many(total: int, *, exact: bool, limit: int, takes_escalated: bool) -> str:
+    """Of a replay or a cancel of many. `exact` False: counting was cut short, and who knows how many they are."""
     if total > limit:
         return f"It takes {total:,} deliveries, more than {limit:,}."
     if not exact:

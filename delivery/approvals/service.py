@@ -72,11 +72,12 @@ def plan_for(kind: ApprovalKind, target_id: str, asker: Principal) -> Plan | Ask
     action = ACTIONS[kind]
     planned = action.plan(target_id)
     tenant_id = _tenant_id(planned)
-    may, may_look = (asker.may(permission, tenant_id) for permission in (action.permission, Permission.VIEW))
+    needs = planned.needs or action.permission
+    may, may_look = (asker.may(permission, tenant_id) for permission in (needs, Permission.VIEW))
     if (isinstance(planned, Refusal) and planned.missing) or not (may or may_look):
         return Asked(refusal="There is no such object.", missing=True)
     if not may:
-        return Asked(refusal=f"Asking takes the permission {action.permission} there.", forbidden=True)
+        return Asked(refusal=f"Asking takes the permission {needs} there.", forbidden=True)
     return Asked(refusal=planned.words) if isinstance(planned, Refusal) else planned
 
 

@@ -91,6 +91,11 @@ def pages() -> Iterator[Page]:
     yield Page("subscriber_yaml", (reverse("subscriber-yaml", args=[dead.endpoint_id]),))
     yield Page("subscription_edit", (reverse("subscription-edit", args=[dead.subscription_id]),))
     yield from (Page(name, (reverse(name),)) for name in ("feed", "replays", "approvals", "work-orders"))
+    opened = Delivery.objects.filter(tenant__slug=BIG).open().order_by("-pk").first()
+    if opened is not None:
+        yield Page("delivery_cancel", (reverse("delivery-cancel", args=[opened.pk]),))
+    yield Page("replay_new", (f"{reverse('replay-new')}?tenant={BIG}&status=dead&code=5xx",))
+    yield Page("cancel_new", (f"{reverse('cancel-new')}?tenant={BIG}&code=5xx",))
     yield Page("admin_deliveries", (reverse("admin:delivery_delivery_changelist"),))
     yield Page("admin_events", (reverse("admin:eventcenter_event_changelist"),))
     yield Page("admin_event", (reverse("admin:eventcenter_event_change", args=[event.pk]),))

@@ -25,6 +25,10 @@ from delivery.console.subscribers.editing import SubscriptionEdit, SubscriptionN
 from delivery.console.subscribers.listing import SubscriberList
 from delivery.console.subscribers.page import SubscriberPage, SubscriberYaml
 from delivery.console.views import DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
+from delivery.console.replays import CancelNew, ReplayList, ReplayMove, ReplayNew, ReplayPage
+from delivery.console.runbook import RunbookPage
+from delivery.console.sample_send import EndpointTestSend
+from delivery.console.views import DeliveryCancel, DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
 from delivery.console.work_orders import WorkOrderList, WorkOrderMove, WorkOrderNew, WorkOrderPage
 
 urlpatterns = [
@@ -35,6 +39,8 @@ urlpatterns = [
     path("console/", Overview.as_view(), name="overview"),
     path("console/deliveries", DeliveryList.as_view(), name="deliveries"),
     path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
+    path("console/deliveries/cancel", CancelNew.as_view(), name="cancel-new"),
+    path("console/deliveries/<uuid:delivery_id>/cancel", DeliveryCancel.as_view(), name="delivery-cancel"),
     path("console/deliveries/<uuid:delivery_id>/replay", DeliveryReplay.as_view(), name="delivery-replay"),
     path("console/deliveries/<uuid:delivery_id>/pass-over", DeliveryPassOver.as_view(), name="delivery-pass-over"),
     path("console/events", EventList.as_view(), name="events"),

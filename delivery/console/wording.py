@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from delivery.outcome import ErrorKind, OutcomeKind
@@ -62,6 +63,41 @@ REPLAY_TONES = {
     "done": "good",
 }
 
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What a job does to many deliveries, in words, and the page that makes another one."""
+
+    verb: str
+    done: str
+    noun: str
+    new_page: str
+    explained: str
+    nothing_fits: str
+
+
+DOINGS = {  # by ReplayAction
+    "replay": Doing(
+        "Replay",
+        "replayed",
+        "replay",
+        "replay-new",
+        "Each goes out once more under its own webhook-id, with a fresh schedule of retries, so a receiver that keeps to"
+        " Standard Webhooks takes it once.",
+        "What is still open is not taken: only deliveries that are dead, delivered or cancelled can be sent once more.",
+    ),
+    "cancel": Doing(
+        "Cancel",
+        "cancelled",
+        "cancel",
+        "cancel-new",
+        "No further attempt is made of them, and their receivers do not get them; an attempt that is on its way at this moment"
+        " may still arrive. What ends by itself before its turn is left as it is. A replay can bring them back while their events"
+        " are kept.",
+        "What has ended is not taken: only deliveries that are pending or retrying can be cancelled.",
+    ),
+}
+
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 
 
@@ -86,6 +122,10 @@ def outcome_words(kind: str) -> str:
 
 def outcome_tone(kind: str) -> str:
     return OUTCOME_TONES.get(OutcomeKind(kind), "warn") if kind in set(OutcomeKind) else "warn"
+
+
+def doing(action: str) -> Doing:
+    return DOINGS[action]
 
 
 def replay_tone(state: str) -> str:

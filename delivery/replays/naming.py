@@ -71,7 +71,7 @@ def owned(criteria: Criteria) -> Criteria:
 
 
 def limited(criteria: Criteria, tenants: frozenset[int] | None) -> Criteria:
-    """Within the tenants in which the caller may replay (None: all). What runs a replay sees every row, so this is the
+    """Within the tenants in which the caller may do it (None: all). What runs a replay sees every row, so this is the
     last look at whose they are. Raises CriteriaError.
     """
     found = owned(criteria)
@@ -79,7 +79,9 @@ def limited(criteria: Criteria, tenants: frozenset[int] | None) -> Criteria:
         return found
     if found.tenant_id is None and len(tenants) == 1:
         return replace(found, tenant_id=next(iter(tenants)))
-    raise CriteriaError([("tenant", "is not known" if found.tenant_id else "must be given: you may replay in several")])
+    raise CriteriaError(
+        [("tenant", "is not known" if found.tenant_id else "must be given: you may do this in several")]
+    )
 
 
 def names_of(all_criteria: Iterable[Criteria]) -> list[Names]:

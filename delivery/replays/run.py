@@ -12,13 +12,12 @@ from django.db import transaction
 from django.db.models import F
 
 from audit.trail import Actor
-from delivery import hints
+from delivery import cancelling, hints
 from delivery.approvals.escalation import escalated_among
 from delivery.approvals.rules import ESCALATED
-from delivery.models import DispatchLane, ReplayJob, ReplayState
+from delivery.models import DispatchLane, ReplayAction, ReplayJob, ReplayState
 from delivery.planning import DISPATCH_DELIVERIES
 from delivery.replays import gate, moving, store
-from delivery.replays.criteria import parse
 from delivery.replays.gate import COUNT_CUT
 from delivery.replays.service import FINISH, audit
 from delivery.replays.store import Found, Look
@@ -35,6 +34,7 @@ LOOKS_MOST = 5_000
 # The rate is an upper bound. While so many dispatches of the retry lane wait for a worker, more would only make the
 # retries of others wait behind them.
 OUTSTANDING_MOST = 50
+NO_LIMIT = 1_000_000
 # What was not used for so long is not caught up on, so a job never goes faster than its rate for longer.
 BURST_S = 1.0
 # Half a microsecond of rounding must not cost a slow job its turn.
@@ -50,15 +50,17 @@ class Stepped:
 
 
 def step(now: datetime) -> bool:
-    """One step for every running job, the longest unstepped first. True: there is more to do at once."""
+    """One step for every running job, the longest unstepped first. True: there is more to do at once. What cancels needs
+    no room among the dispatches: it makes some."""
     room = (OUTSTANDING_MOST - store.outstanding(OUTSTANDING_MOST)) * DISPATCH_DELIVERIES
     running = ReplayJob.objects.filter(state=ReplayState.RUNNING).order_by(F("stepped_at").asc(nulls_first=True))
     more = False
-    for job_id in running.values_list("pk", flat=True):
-        if room <= 0:
-            return False
-        done = step_job(job_id, room, now)
-        room -= done.queued
+    for job_id, action in running.values_list("pk", "action"):
+        cancels = action == ReplayAction.CANCEL
+        if room <= 0 and not cancels:
+            continue
+        done = step_job(job_id, NO_LIMIT if cancels else room, now)
+        room -= 0 if cancels else done.queued
         more = more or done.more
     return more
 
@@ -76,14 +78,16 @@ def step_job(job_id: UUID, room: int, now: datetime) -> Stepped:
         if most < 1 <= left:
             return Stepped()
         seen = _look(job, most) if left else _used_up(job)
-        queued, made = _take(job, seen.found, now)
+        queued, made, again = _done(job, seen.found, now)
+        if again is not None:
+            seen = Look(seen.found, again)
         job.stepped_at = since + timedelta(seconds=queued / job.rate_per_s)
         job.cursor = seen.reached or job.cursor
         if seen.reached is None:
             _finish(job, now)
         job.save()
     hints.publish(made)
-    return Stepped(queued, more=seen.reached is not None and queued < min(allowed, room))
+    return Stepped(queued, more=seen.reached is not None and again is None and queued < min(allowed, room))
 
 
 def allowance(rate_per_s: float, stepped_at: datetime | None, now: datetime) -> tuple[int, datetime]:
@@ -94,7 +98,7 @@ def allowance(rate_per_s: float, stepped_at: datetime | None, now: datetime) -> 
 
 
 def _look(job: ReplayJob, most: int) -> Look:
-    criteria = parse(job.criteria)
+    criteria = gate.criteria_of(job)
     span = store.span_of(criteria, job.until)
     if job.cursor is not None:
         span = span._replace(after=max(span.after, job.cursor))
@@ -115,6 +119,22 @@ def _left(job: ReplayJob) -> int:
 def _used_up(job: ReplayJob) -> Look:
     job.note = f"It ended at {job.queued:,}: more have come to fit since it was counted, and they need an approval."
     return Look([], None)
+
+
+def _done(job: ReplayJob, found: Sequence[Found], now: datetime) -> tuple[int, list[Hint], UUID | None]:
+    """How many were done, the hints to publish, and from where to look again; None: all that was found is dealt with."""
+    if job.action == ReplayAction.CANCEL:
+        return _cancel(job, [item.id for item in found], now)
+    return (*_take(job, found, now), None)
+
+
+def _cancel(job: ReplayJob, ids: Sequence[UUID], now: datetime) -> tuple[int, list[Hint], UUID | None]:
+    """What ended by itself meanwhile is skipped. What a worker has in hand at this moment is looked at again."""
+    taken = cancelling.take(ids, now)
+    job.queued += len(taken.cancelled)
+    job.skipped += len(ids) - len(taken.cancelled) - len(taken.left)
+    again = UUID(int=min(taken.left).int - 1) if taken.left else None
+    return len(taken.cancelled), taken.hints, again
 
 
 def _take(job: ReplayJob, found: Sequence[Found], now: datetime) -> tuple[int, list[Hint]]:
@@ -144,5 +164,5 @@ def _finish(job: ReplayJob, now: datetime) -> None:
     elif job.note == COUNT_CUT:
         job.note = ""
     job.state, job.finished_at = FINISH.to.value, now
-    audit(job, FINISH.action, ACTOR)
-    logger.info(FINISH.action, extra={"replay_id": str(job.pk), "queued": job.queued, "skipped": job.skipped})
+    audit(job, FINISH.done, ACTOR)
+    logger.info(FINISH.log_event, extra={"replay_id": str(job.pk), "queued": job.queued, "skipped": job.skipped})

@@ -1,4 +1,7 @@
-"""Replay jobs as people and programs handle them: drafted, started, paused, resumed, cancelled. Each move is audited."""
+"""Replay jobs as people and programs handle them: drafted, started, paused, resumed, cancelled. Each move is audited.
+
+A job that cancels deliveries is one of them, too: its trail says "bulk_cancel" where a replay's says "replay".
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,22 @@ from django.utils import timezone
 
 from audit.details import recordable
 from audit.trail import PLATFORM_CHAIN, Actor, record
-from delivery.models import ReplayJob, ReplayState
+from delivery.models import ReplayAction, ReplayJob, ReplayState
 from delivery.replays import gate, naming
-from delivery.replays.criteria import Criteria, CriteriaError, parse, words
-from delivery.replays.gate import COUNT_CUT
+from delivery.replays.criteria import Criteria, CriteriaError, words
+from delivery.replays.gate import COUNT_CUT, criteria_of
 from delivery.replays.preview import counted
 from eventcenter.ids import new_id
 
 logger = logging.getLogger(__name__)
 
 RATE_DEFAULT_PER_S = 100.0
+# Nothing is sent: it is as many as PostgreSQL takes beside everything else.
+CANCEL_RATE_DEFAULT_PER_S = 1_000.0
+RATES_DEFAULT_PER_S: dict[str, float] = {
+    ReplayAction.REPLAY: RATE_DEFAULT_PER_S,
+    ReplayAction.CANCEL: CANCEL_RATE_DEFAULT_PER_S,
+}
 RATE_LEAST_PER_S = 0.1
 # What two worker cores send in a second with everything else at rest (README, "Develop"); more would only wait.
 RATE_MOST_PER_S = 5_000.0
@@ -31,22 +40,25 @@ REASON_LENGTH_MOST = 500
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One action on a job: what it is called in the trail, from where it may be made, and where it leads."""
+    """One action on a job: how the trail says that it was done, from where it may be made, and where it leads."""
 
-    action: str
+    done: str
     sources: tuple[ReplayState, ...]
     to: ReplayState
 
+    @property
+    def log_event(self) -> str:
+        return f"replay.{self.done}"
+
 
 MOVES = {
-    "start": Move("replay.started", (ReplayState.DRAFT,), ReplayState.RUNNING),
-    "pause": Move("replay.paused", (ReplayState.RUNNING,), ReplayState.PAUSED),
-    "resume": Move("replay.resumed", (ReplayState.PAUSED,), ReplayState.RUNNING),
-    "cancel": Move(
-        "replay.cancelled", (ReplayState.DRAFT, ReplayState.RUNNING, ReplayState.PAUSED), ReplayState.CANCELLED
-    ),
+    "start": Move("started", (ReplayState.DRAFT,), ReplayState.RUNNING),
+    "pause": Move("paused", (ReplayState.RUNNING,), ReplayState.PAUSED),
+    "resume": Move("resumed", (ReplayState.PAUSED,), ReplayState.RUNNING),
+    "cancel": Move("cancelled", (ReplayState.DRAFT, ReplayState.RUNNING, ReplayState.PAUSED), ReplayState.CANCELLED),
 }
-FINISH = Move("replay.finished", (ReplayState.RUNNING,), ReplayState.DONE)
+FINISH = Move("finished", (ReplayState.RUNNING,), ReplayState.DONE)
+TRAIL_NOUNS: dict[str, str] = {ReplayAction.REPLAY: "replay", ReplayAction.CANCEL: "bulk_cancel"}
 ENDS = (ReplayState.CANCELLED, ReplayState.DONE)
 
 
@@ -62,8 +74,9 @@ def draft(
     reason: str = "",
     now: datetime | None = None,
     job_id: UUID | None = None,
+    action: ReplayAction = ReplayAction.REPLAY,
 ) -> ReplayJob:
-    """Count and keep; nothing is replayed until `start`. Deliveries that are planned after `now` are never part of it.
+    """Count and keep; nothing is done until `start`. Deliveries that are planned after `now` are never part of it.
 
     Raises CriteriaError where the criteria name what does not exist or does not belong together, or the rate is out of
     bounds.
@@ -73,6 +86,7 @@ def draft(
     total, exact = counted(owned, moment)
     job = ReplayJob(
         id=job_id or new_id(),
+        action=action,
         tenant_id=owned.tenant_id,
         criteria=owned.as_data(),
         rate_per_s=rate_per_s,
@@ -84,7 +98,7 @@ def draft(
     )
     with transaction.atomic():
         job.save(force_insert=True)
-        audit(job, "replay.drafted", actor)
+        audit(job, "drafted", actor)
     return job
 
 
@@ -109,7 +123,7 @@ def resume(job_id: UUID, actor: Actor, now: datetime | None = None) -> str:
 
 
 def cancel(job_id: UUID, actor: Actor, now: datetime | None = None) -> str:
-    """What was replayed by then stays replayed."""
+    """What was replayed or cancelled by then stays so."""
     return act(job_id, "cancel", actor, now)
 
 
@@ -122,8 +136,8 @@ def act(job_id: UUID, name: str, actor: Actor, now: datetime | None = None, *, a
             return f"{needs} A second person must approve it."
         if not _moved(job_id, name, moment, approved):
             return _refusal(job_id, name)
-        audit(job_of(job_id), move.action, actor)
-    logger.info(move.action, extra={"replay_id": str(job_id), "actor": actor.name})
+        audit(job_of(job_id), move.done, actor)
+    logger.info(move.log_event, extra={"replay_id": str(job_id), "actor": actor.name})
     return ""
 
 
@@ -158,7 +172,7 @@ def job_of(job_id: UUID) -> ReplayJob:
     return ReplayJob.objects.select_related("tenant").get(pk=job_id)
 
 
-def audit(job: ReplayJob, action: str, actor: Actor) -> None:
+def audit(job: ReplayJob, done: str, actor: Actor) -> None:
     """In its tenant's chain; in the platform's when it goes across tenants."""
     details: dict[str, object] = {
         "criteria": recordable(_told(job.criteria)),
@@ -168,7 +182,13 @@ def audit(job: ReplayJob, action: str, actor: Actor) -> None:
         "skipped": job.skipped,
         "reason": job.reason,
     }
-    record(job.tenant.slug if job.tenant else PLATFORM_CHAIN, actor, action, f"replay:{job.pk}", details)
+    record(
+        job.tenant.slug if job.tenant else PLATFORM_CHAIN,
+        actor,
+        f"{TRAIL_NOUNS[job.action]}.{done}",
+        f"replay:{job.pk}",
+        details,
+    )
 
 
 IDS_TOLD = 100
@@ -218,7 +238,7 @@ class Described:
 def describe(jobs: Iterable[ReplayJob]) -> list[Described]:
     """Three queries at most, however many jobs."""
     listed = list(jobs)
-    criteria = [parse(job.criteria) for job in listed]
+    criteria = [criteria_of(job) for job in listed]
     names = naming.names_of(criteria)
     return [
         Described(job, item, words(item, called)) for job, item, called in zip(listed, criteria, names, strict=True)

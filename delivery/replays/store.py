@@ -16,9 +16,10 @@ from uuid import UUID
 from psycopg import sql
 
 from delivery.models import DispatchLane
-from delivery.replays.criteria import ENDED, Criteria
+from delivery.replays.criteria import ENDED, NO_CODE, Criteria
 from delivery.store import id_bounds
 from eventcenter.ids import id_floor
+from eventcenter.search import Sought
 from eventcenter.store import cursor, rows
 
 _MILLISECOND_IDS = 1 << 80
@@ -54,18 +55,25 @@ def span_of(criteria: Criteria, bound: datetime) -> Span:
     before = _LAST_ID.int if criteria.is_explicit else id_floor(bound).int
     if criteria.until:
         before = min(before, id_floor(criteria.until).int)
-    if criteria.event_id:
-        floor = criteria.event_id.int // _MILLISECOND_IDS * _MILLISECOND_IDS
+    for moment in _moments(criteria):
+        floor = moment.int // _MILLISECOND_IDS * _MILLISECOND_IDS
         after, before = max(after, floor - 1), min(before, floor + _MILLISECOND_IDS)
     if criteria.ids:
         after, before = max(after, min(criteria.ids).int - 1), min(before, max(criteria.ids).int + 1)
     return Span(UUID(int=max(after, 0)), UUID(int=min(max(before, 0), _LAST_ID.int)))
 
 
+def _moments(criteria: Criteria) -> list[UUID]:
+    """Ids of events or deliveries in whose millisecond all lies: 32 hex digits may be a trace instead, which lies anywhere."""
+    meant = criteria.sought
+    sought_id = meant.id if not meant.trace_id else None
+    return [moment for moment in (criteria.event_id, sought_id) if moment]
+
+
 # The scalar sub-selects stay one index probe a row: as joins they could become a scan of all events.
 _LOOKED = sql.SQL("""
 WITH looked AS MATERIALIZED (
-    SELECT id, event_id, endpoint_id, status, finished_at, dead_at FROM delivery_delivery
+    SELECT id, event_id, endpoint_id, status, finished_at, dead_at, last_status_code, last_error_kind FROM delivery_delivery
     WHERE id > %(after)s AND id < %(before)s {narrow} ORDER BY id LIMIT %(looks)s
 )""")
 LOOK = sql.SQL("""
@@ -99,7 +107,8 @@ WITH ended AS (
     WHERE id = ANY(%(ids)s) AND id >= %(floor)s AND id <= %(ceiling)s AND status = ANY(%(ended)s) ORDER BY id FOR UPDATE
 )
 UPDATE delivery_delivery d SET status = 'pending', replays = least(d.replays + 1, 32767), tries = 0, round_at = %(now)s,
-    next_attempt_at = now(), due_at = NULL, held_reason = '', finished_at = NULL, dead_at = NULL, dead_reason = '',
+    next_attempt_at = now(), due_at = NULL, held_reason = '', finished_at = NULL, dead_at = NULL,
+    cancelled_at = NULL, dead_reason = '',
     earlier_deaths = CASE WHEN d.dead_at IS NULL THEN d.earlier_deaths ELSE array_append(d.earlier_deaths, d.dead_at) END
 FROM ended WHERE d.id = ended.id AND d.id >= %(floor)s AND d.id <= %(ceiling)s RETURNING d.id
 """
@@ -189,13 +198,21 @@ def _narrow(criteria: Criteria) -> list[sql.SQL]:
     return parts
 
 
-def _fits(criteria: Criteria) -> list[sql.SQL]:
+def _fits(criteria: Criteria) -> list[sql.Composable]:
     """What is asked of each row that was looked at."""
-    parts = [sql.SQL("status = ANY(%(statuses)s)")]
+    return [sql.SQL("status = ANY(%(statuses)s)"), *_fits_delivery(criteria), *_fits_event(criteria)]
+
+
+def _fits_delivery(criteria: Criteria) -> list[sql.SQL]:
+    parts = []
     if criteria.endpoint_id:
         parts.append(sql.SQL("endpoint_id = %(endpoint_id)s"))
     if criteria.event_id:
         parts.append(sql.SQL("event_id = %(event_id)s"))
+    if criteria.errors:
+        parts.append(sql.SQL("last_error_kind = ANY(%(errors)s)"))
+    if criteria.codes:
+        parts.append(sql.SQL("(last_status_code = ANY(%(codes)s) OR last_status_code IS NULL AND %(no_code)s)"))
     if criteria.ended_since:
         # What was cancelled without a time of its end is dated by its plan.
         parts.append(
@@ -204,13 +221,48 @@ def _fits(criteria: Criteria) -> list[sql.SQL]:
                 " coalesce(dead_at, finished_at) IS NULL AND id >= %(ended_floor)s)"
             )
         )
-    if criteria.types:
-        parts.append(sql.SQL("(SELECT type FROM eventcenter_event e WHERE e.id = looked.event_id) = ANY(%(types)s)"))
     return parts
 
 
+def _fits_event(criteria: Criteria) -> list[sql.Composable]:
+    """Of its event; what is past its retention fits none of them. An id may be the delivery's as well."""
+    asked = []
+    if criteria.types:
+        asked.append(sql.SQL("e.type = ANY(%(types)s)"))
+    if criteria.tags:
+        asked.append(sql.SQL("e.tags && %(tags)s"))
+    meant = criteria.sought
+    if meant.plugin:
+        asked.append(sql.SQL("e.subject = %(plugin)s"))
+    if meant.version:
+        asked.append(sql.SQL("e.version = %(version)s"))
+    parts: list[sql.Composable] = []
+    if asked:
+        of_event = sql.SQL("(SELECT {} FROM eventcenter_event e WHERE e.id = looked.event_id) IS TRUE")
+        parts.append(of_event.format(sql.SQL(" AND ").join(asked)))
+    if meant.id or meant.trace_id:
+        parts.append(_fits_id(meant))
+    return parts
+
+
+def _fits_id(meant: Sought) -> sql.SQL:
+    ways = ["looked.id = %(sought_id)s", "looked.event_id = %(sought_id)s"] if meant.id else []
+    if meant.trace_id:
+        ways.append("(SELECT e.trace = %(trace)s FROM eventcenter_event e WHERE e.id = looked.event_id) IS TRUE")
+    return sql.SQL(f"({' OR '.join(ways)})")
+
+
 def _parameters(criteria: Criteria, span: Span) -> dict[str, object]:
+    meant = criteria.sought
     return {
+        "tags": list(criteria.tags),
+        "errors": list(criteria.errors),
+        "codes": [code for first, last in criteria.code_ranges for code in range(first, last + 1)],
+        "no_code": NO_CODE in criteria.codes,
+        "plugin": meant.plugin,
+        "version": meant.version,
+        "sought_id": meant.id,
+        "trace": UUID(meant.trace_id) if meant.trace_id else None,
         "after": span.after,
         "before": span.before,
         "tenant_id": criteria.tenant_id,

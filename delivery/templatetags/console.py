@@ -25,6 +25,7 @@ register.filter("outcome_words", wording.outcome_words)
 register.filter("outcome_tone", wording.outcome_tone)
 register.filter("duration", wording.duration_words)
 register.filter("span", wording.span_words)
+register.filter("doing", wording.doing)
 register.filter("replay_tone", wording.replay_tone)
 register.filter("severity_tone", wording.severity_tone)
 

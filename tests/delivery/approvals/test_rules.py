@@ -29,7 +29,7 @@ def test_delivery_needs_a_second_person_when_its_death_called_one(dead: bool, es
 def test_replay_needs_a_second_person_when_it_takes_many_or_the_wrong_ones(
     total: int, exact: bool, takes_escalated: bool, words: str
 ) -> None:
-    why = rules.why_replay(total, exact=exact, limit=1_000, takes_escalated=takes_escalated)
+    why = rules.why_many(total, exact=exact, limit=1_000, takes_escalated=takes_escalated)
     assert words in why
     assert bool(why) is bool(words)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 from uuid import uuid4
 
@@ -12,17 +13,21 @@ from django.utils import timezone
 
 from audit.models import AuditEntry
 from audit.trail import Actor, record
-from delivery.models import Breaker, Delivery, ReplayJob, ReplayState
+from delivery.models import Breaker, Delivery, ReplayAction, ReplayJob, ReplayState
 from delivery.replays import run, service
-from delivery.replays.criteria import Criteria, gap
+from delivery.replays.criteria import OPEN, Criteria, gap
+from eventcenter.access.roles import Role
 from eventcenter.models import Heartbeat
 from tests.delivery.replays.desk import ACTOR, many_dead, one, replays_of, running
 from tests.factories import DeliveryFactory, EndpointFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 LIST, NEW, DELIVERIES = "/console/replays", "/console/replays/new", "/console/deliveries"
+CANCEL = "/console/deliveries/cancel"
 LIVE = {"HX-Request": "true", "HX-Target": "live"}
-LIST_QUERIES = 8  # session, user, roles; jobs; due keys; names of tenants and endpoints; alerts that fire
+LIST_QUERIES = (
+    9  # session, user, roles; jobs; the filter's tenants; due keys; names of tenants and endpoints; alerts that fire
+)
 NOON = datetime(2025, 11, 5, 12, tzinfo=UTC)
 
 
@@ -37,14 +42,14 @@ def text_of(response: Any, status: int = 200) -> str:
     return str(response.content.decode())
 
 
-def fields_of(text: str) -> dict[str, list[str]]:
+def fields_of(text: str, url: str = "/console/replays/new") -> dict[str, list[str]]:
     """What the new replay's form would send as it stands."""
-    form = text.split('action="/console/replays/new"', 1)[1].split("</form>", 1)[0]
+    form = text.split(f'action="{url}"', 1)[1].split("</form>", 1)[0]
     found: dict[str, list[str]] = {}
     for tag in re.findall(r"<input [^>]+>", form):
         name, value = re.search(r'name="([^"]+)"', tag), re.search(r'value="([^"]*)"', tag)
         if name and value and ('type="checkbox"' not in tag or "checked" in tag) and name[1] != "csrfmiddlewaretoken":
-            found.setdefault(name[1], []).append(value[1])
+            found.setdefault(name[1], []).append(unescape(value[1]))
     for name, options in re.findall(r'<select name="([^"]+)".*?>(.*?)</select>', form, re.DOTALL):
         found[name] = re.findall(r'<option value="([^"]*)" selected', options) or [""]
     return found
@@ -69,7 +74,9 @@ def test_form_is_prefilled_by_the_lists_filter() -> None:
     job = previewed(
         client, f"tenant={row.tenant.slug}&subscriber=subscription-{row.subscription_id}&status=dead&status=retrying"
     )
+    back = job.criteria.pop("back")
     assert job.criteria == {"tenant": row.tenant_id, "subscription": row.subscription_id, "status": ["dead"]}
+    assert back == f"tenant={row.tenant.slug}&subscriber=subscription-{row.subscription_id}&status=dead&status=retrying"
     assert (job.state, job.total, job.actor) == ("draft", 3, f"user:{UserFactory._meta.model.objects.get().username}")
 
 
@@ -84,8 +91,10 @@ def test_selection_takes_the_ticked_rows_alone(ops: Client) -> None:
     assert job.criteria == {
         "ids": [str(rows[1].pk), str(rows[3].pk)],
         "status": ["delivered", "dead", "cancelled"],
+        "back": f"tenant={rows[0].tenant.slug}",
     }
     assert job.total == 2
+    assert f'href="{DELIVERIES}?tenant={rows[0].tenant.slug}"' in text_of(ops.get(f"{LIST}/{job.pk}"))
 
 
 def test_select_all_sends_the_filter_and_not_the_ids(ops: Client) -> None:
@@ -214,17 +223,19 @@ def test_preview_shows_count_and_sample_and_starts_when_told(ops: Client) -> Non
     ("state", "buttons"),
     [
         ("draft", ["start", "cancel"]),
-        ("running", ["pause", "cancel"]),
-        ("paused", ["resume", "cancel"]),
+        ("running", ["pause"]),
+        ("paused", ["resume"]),
         ("cancelled", []),
         ("done", []),
     ],
 )
 def test_page_has_the_buttons_of_its_state(ops: Client, state: str, buttons: list[str]) -> None:
+    many_dead(1)
     job = running(Criteria(statuses=("dead",)))
     ReplayJob.objects.update(state=state)
     text = text_of(ops.get(f"{LIST}/{job.pk}"))
     assert re.findall(rf'action="{LIST}/{job.pk}/(\w+)"', text) == buttons
+    assert (f'href="{LIST}/{job.pk}/cancel"' in text) is (state in ("running", "paused"))
 
 
 def test_refused_move_says_why(ops: Client) -> None:
@@ -237,7 +248,7 @@ def test_refused_move_says_why(ops: Client) -> None:
 def test_move_needs_a_post_the_token_and_a_role(action: str, ops: Client) -> None:
     job = running(Criteria(statuses=("dead",)))
     url = f"{LIST}/{job.pk}/{action}"
-    assert ops.get(url).status_code == 405
+    assert ops.get(url).status_code == (200 if action == "cancel" else 405)
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(UserFactory())
     assert strict.post(url).status_code == 403
@@ -279,7 +290,97 @@ def test_what_people_wrote_is_escaped(ops: Client) -> None:
         assert "<i>" not in text
 
 
+def test_running_job_is_stopped_after_a_question(ops: Client) -> None:
+    job = running(Criteria(statuses=("dead",)))
+    url = f"{LIST}/{job.pk}/cancel"
+    assert "Stop this replay?" in text_of(ops.get(url))
+    assert "Stopped. 0 were replayed and stay so." in text_of(ops.post(url, follow=True))
+    assert ReplayJob.objects.get().state == ReplayState.CANCELLED
+    assert "It has ended already" in text_of(ops.get(url))
+
+
+# --- A cancel of many ---
+
+
+def test_open_deliveries_of_the_filter_are_cancelled_after_a_count(ops: Client) -> None:
+    rows = [one(retrying=True), one()]
+    DeliveryFactory(dead=True, subscription=rows[0].subscription)
+    query = (
+        f"tenant={rows[0].tenant.slug}&code=5xx&error=http_status&q={rows[0].event.subject}&tag=&until=2100-01-01T00:00"
+    )
+    sent = fields_of(text_of(ops.get(f"{CANCEL}?{query}")), CANCEL)
+    assert sent["status"] == ["pending", "retrying"]
+    job = ReplayJob.objects.get(pk=ops.post(CANCEL, sent).headers["Location"].rsplit("/", 1)[1])
+    assert (job.action, job.total) == ("cancel", 1)
+    assert job.criteria["codes"] == ["5xx"]
+    assert job.criteria["errors"] == ["http_status"]
+    assert job.criteria["search"] == rows[0].event.subject
+    asked = text_of(ops.get(f"{LIST}/{job.pk}"))
+    assert "Cancel 1 delivery?" in asked
+    assert "last answered 5xx, last error http status" in asked
+    assert f"<dt>{rows[0].tenant.slug} / {rows[0].endpoint.slug}</dt><dd>1 delivery</dd>" in asked
+    assert "Started." in text_of(ops.post(f"{LIST}/{job.pk}/start", follow=True))
+    run.step(timezone.now() + timedelta(seconds=1))
+    done = text_of(ops.get(f"{LIST}/{job.pk}"))
+    assert "<b>1</b> cancelled, <b>0</b> skipped" in done
+    assert f'href="{CANCEL}?from={job.pk}"' in done
+    assert [Delivery.objects.get(pk=row.pk).status for row in rows] == ["cancelled", "pending"]
+    assert set(AuditEntry.objects.values_list("action", flat=True)) == {
+        "bulk_cancel.drafted",
+        "bulk_cancel.started",
+        "bulk_cancel.finished",
+    }
+
+
+@pytest.mark.parametrize("query", ["tenant=nobody", "subscriber=endpoint-999", "since=yesterday", "until=x", "q=%00"])
+def test_part_of_the_filter_that_cannot_be_used_is_told_and_not_dropped_in_silence(ops: Client, query: str) -> None:
+    assert "it would take more than the list shows" in text_of(ops.get(f"{CANCEL}?{query}"))
+
+
+def test_nothing_is_offered_when_nothing_fits(ops: Client) -> None:
+    job = service.draft(Criteria(statuses=OPEN), ACTOR, action=ReplayAction.CANCEL)
+    text = text_of(ops.get(f"{LIST}/{job.pk}"))
+    assert "Nothing to cancel" in text
+    assert "/start" not in text
+
+
+def test_cancel_takes_the_permission_to_operate_and_shows_no_button_without(client: Client) -> None:
+    row = one()
+    job = running(Criteria(tenant_id=row.tenant_id, statuses=OPEN), action=ReplayAction.CANCEL)
+    client.force_login(UserFactory(roles=[(row.tenant, Role.VIEWER)]))
+    assert client.get(CANCEL).status_code == client.post(CANCEL).status_code == 403
+    for action in ("pause", "cancel"):
+        assert client.post(f"{LIST}/{job.pk}/{action}").status_code == 403
+    for url in (LIST, f"{LIST}/{job.pk}"):
+        assert "/pause" not in text_of(client.get(url))
+    assert ReplayJob.objects.get().state == ReplayState.RUNNING
+
+
 # --- The list ---
+
+
+def test_list_is_filtered_by_state_action_and_tenant(ops: Client) -> None:
+    row = one()
+    cancel = running(Criteria(tenant_id=row.tenant_id, statuses=OPEN), action=ReplayAction.CANCEL)
+    replay = service.draft(Criteria(statuses=("dead",)), ACTOR)
+    for query, jobs in {
+        "state=running": [cancel],
+        "action=replay": [replay],
+        f"tenant={row.tenant.slug}&action=cancel": [cancel],
+        f"tenant={row.tenant.slug}&state=done": [],
+        "state=nonsense": [replay, cancel],
+    }.items():
+        text = text_of(ops.get(f"{LIST}?{query}"))
+        assert re.findall(r'data-row="([^"]+)"', text) == [str(job.pk) for job in jobs], query
+    assert "None fits the filter" in text_of(ops.get(f"{LIST}?state=done"))
+    assert ops.get(f"{LIST}?state=&action=cancel").headers["Location"] == f"{LIST}?action=cancel"
+
+
+def test_job_is_paused_from_the_list_and_leads_back_to_it(ops: Client) -> None:
+    job = running(Criteria(statuses=("dead",)))
+    assert f'action="{LIST}/{job.pk}/pause"' in text_of(ops.get(LIST))
+    assert ops.post(f"{LIST}/{job.pk}/pause", {"to": "list"}).headers["Location"] == LIST
+    assert ReplayJob.objects.get().state == ReplayState.PAUSED
 
 
 @pytest.mark.parametrize("count", [1, 12])

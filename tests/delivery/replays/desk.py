@@ -10,7 +10,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from audit.trail import Actor
-from delivery.models import Delivery, Dispatch, ReplayJob
+from delivery.models import Delivery, Dispatch, ReplayAction, ReplayJob
 from delivery.replays import run, service
 from delivery.replays.criteria import Criteria
 from eventcenter.ids import derived_id
@@ -60,11 +60,16 @@ def one(**values: Any) -> Delivery:
 
 
 def running(
-    criteria: Criteria, rate_per_s: float = 1_000.0, now: datetime | None = None, *, approved: bool = False
+    criteria: Criteria,
+    rate_per_s: float = 1_000.0,
+    now: datetime | None = None,
+    *,
+    approved: bool = False,
+    action: ReplayAction = ReplayAction.REPLAY,
 ) -> ReplayJob:
     """A job that was started at `now`."""
     moment = now or timezone.now()
-    job = service.draft(criteria, ACTOR, rate_per_s, now=moment)
+    job = service.draft(criteria, ACTOR, rate_per_s, now=moment, action=action)
     assert service.start(job.pk, ACTOR, moment, approved=approved) == ""
     return service.job_of(job.pk)
 

@@ -82,7 +82,7 @@ def test_a_selection_holds_each_id_once() -> None:
         ({"ids": [str(SOME_ID)] * (IDS_MOST + 1)}, "ids", "at most 10,000"),
         ({"event": "x"}, "event", "UUID"),
         ({"event": 7}, "event", "UUID"),
-        ({"tennant": 1}, "tennant", "is not known; takes ended_since, endpoint"),
+        ({"tennant": 1}, "tennant", "is not known; takes back, codes, ended_since, endpoint"),
         ({}, "body", "at least one of"),
     ],
 )
