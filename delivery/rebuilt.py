@@ -7,8 +7,9 @@ are never opened but to learn which there are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote_plus
 
 from django.utils import timezone
 
@@ -18,14 +19,14 @@ from delivery.transports.base import Message, Sending
 from delivery.transports.console.request import FeedMessage
 from delivery.transports.kafka.request import KafkaMessage
 from delivery.transports.registry import CHANNELS
-from delivery.transports.webhook.request import REPLAY_HEADER
-from eventcenter.standardwebhooks import SIGNATURE_HEADER, TIMESTAMP_HEADER
+from eventcenter.standardwebhooks import SIGNATURE_HEADER
 from subscriptions.channels.registry import is_signed
 from subscriptions.models import Channel, Endpoint, EndpointSecret, Signing
 from subscriptions.routing import masked_sink
 from subscriptions.templating import HOOK_URL, MASK, TemplateError
 from subscriptions.webhook_rules import without_query
 
+_MASKS = (MASK.encode(), quote_plus(MASK).encode())  # the second one in forms
 HTTP_CHANNELS = (Channel.WEBHOOK, Channel.PAGERDUTY)
 
 
@@ -59,18 +60,13 @@ class Rebuilt:
     def is_http(self) -> bool:
         return self.channel in HTTP_CHANNELS
 
-    def headers_at(self, moment: datetime, replay: bool) -> list[Line]:
-        """As an attempt of that moment had them, had the settings been the same."""
-        timestamp = str(int(moment.timestamp()))
-        kept = [line for line in self.headers if replay or line.name != REPLAY_HEADER]
-        return [replace(line, value=timestamp) if line.name == TIMESTAMP_HEADER else line for line in kept]
-
 
 def rebuilt(delivery: Delivery, at: datetime | None = None) -> Rebuilt:
     """`delivery` with its event, endpoint and tenant. `at`: the moment of the attempt; None: now."""
     endpoint, event = delivery.endpoint, delivery.event
     if endpoint.channel not in CHANNELS:
         return Rebuilt(endpoint.channel, problem="This channel has no sender.")
+    endpoint.tenant = delivery.tenant  # in memory: a query less
     sink = masked_sink(endpoint)
     sending = Sending(
         delivery_id=delivery.pk,
@@ -98,7 +94,7 @@ def _shown(endpoint: Endpoint, message: Message, signings: Sequence[str]) -> Reb
         headers=[*(Line(name, value, MASK in value) for name, value in message.headers), *_signature(signings)],
         terms=[Line(name, value) for name, value in _terms(message) if value],
         body=message.body,
-        body_masked=MASK.encode() in message.body,
+        body_masked=any(mask in message.body for mask in _MASKS),
         signings=signings,
     )
 

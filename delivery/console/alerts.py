@@ -42,13 +42,15 @@ class AlertList(ConsoleView):
         applied = ListFilter.of(request.GET.dict(), [STATE, SEVERITY, KIND, tenant_field(request)])
         if "" in request.GET.values():  # a form without JavaScript sends its empty fields, too
             return redirect(f"{reverse('alerts')}?{applied.query}".rstrip("?"))
-        rows = _filtered(_named(within(Alert.objects.all(), self.principal)), applied)
+        rows = _filtered(_named(within(Alert.objects.select_related("incident"), self.principal)), applied)
         count, more = capped_count(rows)
         open_rows, rows = _open_first(rows, applied, cursor)
+        page = page_of(rows, cursor)
         context = {
             "open_rows": open_rows[:OPEN_MOST],
             "more_open": len(open_rows) > OPEN_MOST,
-            "page": page_of(rows, cursor),
+            "page": page,
+            "to_acknowledge": {row.pk for row in [*open_rows, *page.rows] if _can_acknowledge(self.principal, row)},
             "count": count,
             "more": more,
             "filter": applied,

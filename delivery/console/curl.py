@@ -44,7 +44,7 @@ def _lines(request: Rebuilt) -> Iterator[str]:
     if request.signings and not signed:
         yield "# The endpoint signs by ed25519; the signature is left out here."
     if request.body_masked:
-        yield "# The body holds ******** where a secret of the endpoint goes: put it there first."
+        yield "# The body holds a mask of asterisks (%2A in a form) where a secret of the endpoint goes: put it there first."
     yield from _needed(request, signed)
     yield from _body(request.body)
     yield f"id={shlex.quote(values[ID_HEADER])}"

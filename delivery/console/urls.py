@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 from delivery.console.alerts import AlertAcknowledge, AlertList, AlertPage
 from delivery.console.approvals import ApprovalList, ApprovalMove, ApprovalNew, ApprovalPage
 from delivery.console.feed import FeedList
+from delivery.console.icon import Favicon
 from delivery.console.objectives import ObjectivesPage
 from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
 from delivery.console.runbook import RunbookPage
@@ -15,6 +16,7 @@ from delivery.console.work_orders import WorkOrderList, WorkOrderMove, WorkOrder
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="deliveries"), name="home"),
+    path("favicon.ico", Favicon.as_view(), name="favicon"),
     path("console/deliveries", DeliveryList.as_view(), name="deliveries"),
     path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
     path("console/deliveries/<uuid:delivery_id>/curl", DeliveryCurl.as_view(), name="delivery-curl"),

@@ -18,6 +18,7 @@ from subscriptions.retry_policy import RetryPolicy
 COMING_SHOWN = 10
 # Between the end of an attempt and the moment that its wait is counted from: it has to be recorded.
 RECORDING_S = 2.0
+NO_JITTER = 1.05  # what is longer by less is not worth a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,9 @@ def wait_words(policy: RetryPolicy, place: int, waited_s: float, asked_s: float 
         return f"the receiver asked for {duration_text(asked_s)}"
     most_s = planned_s * (1 + policy.jitter_share) + RECORDING_S
     if waited_s <= most_s:
-        return f"the schedule’s {duration_text(planned_s)}" + (" and jitter" if waited_s > planned_s + 1 else "")
+        return f"the schedule’s {duration_text(planned_s)}" + (
+            " and jitter" if waited_s > planned_s * NO_JITTER else ""
+        )
     longer = f"{span_words(waited_s - planned_s)} longer than the schedule’s {duration_text(planned_s)}"
     return f"{longer}: held, or no worker was free"
 

@@ -12,6 +12,8 @@ from delivery.console.wording import ago_words, due_words, error_words
 from delivery.models import BreakerState
 from delivery.outcome import ErrorKind
 
+HOLD_PREFIX = "The receiver asked for a pause: "  # of Breaker.hold_reason
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -66,7 +68,8 @@ def _breaker_open(facts: Facts) -> Hold:
 def _retry_after(facts: Facts) -> Hold:
     breaker = facts.breaker
     until = breaker.hold_until if breaker and breaker.hold_until else facts.delivery.next_attempt_at
-    why = f" ({breaker.hold_reason})" if breaker and breaker.hold_reason else ""
+    reason = breaker.hold_reason.removeprefix(HOLD_PREFIX) if breaker else ""
+    why = f" ({reason.rstrip('.')})" if reason else ""
     return Hold(f"the receiver asked for a pause by Retry-After{why}", "It goes when that is over.", Side.THEIRS, until)
 
 

@@ -101,6 +101,8 @@ def _pieces(facts: Facts) -> Iterator[Piece]:
         before = attempt
     if facts.is_open:
         yield from _until_now(facts, before, at)
+    elif before is not None and delivery.finished_at is not None:
+        yield Piece(Part.QUEUE, max((delivery.finished_at - at).total_seconds(), 0.0), "until it was recorded")
 
 
 def _gap(facts: Facts, before: Attempt | None, start: datetime, end: datetime) -> Iterator[Piece]:

@@ -24,7 +24,7 @@ from tests.factories import DeliveryFactory, TenantFactory, UserFactory
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_queues")]
 LIST, NEW = "/console/approvals", "/console/approvals/new"
 REPLAY = ApprovalKind.DELIVERY_REPLAY
-LIST_QUERIES = 8  # session, user, roles; what waits for the reader; tenants; waiting, over; alerts that fire
+LIST_QUERIES = 9  # session, user, roles; what waits for the reader, twice; tenants; waiting, over; alerts that fire
 PAGE_QUERIES = 7  # session, user, roles; the approval; its work orders; what waits for the reader; alerts that fire
 
 
