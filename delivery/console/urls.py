@@ -11,7 +11,14 @@ from delivery.console.objectives import ObjectivesPage
 from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
 from delivery.console.runbook import RunbookPage
 from delivery.console.sample_send import EndpointTestSend
-from delivery.console.views import DeliveryCurl, DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
+from delivery.console.views import (
+    DeliveryCancel,
+    DeliveryCurl,
+    DeliveryDetail,
+    DeliveryList,
+    DeliveryPassOver,
+    DeliveryReplay,
+)
 from delivery.console.work_orders import WorkOrderList, WorkOrderMove, WorkOrderNew, WorkOrderPage
 
 urlpatterns = [
@@ -20,6 +27,12 @@ urlpatterns = [
     path("console/deliveries", DeliveryList.as_view(), name="deliveries"),
     path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
     path("console/deliveries/<uuid:delivery_id>/curl", DeliveryCurl.as_view(), name="delivery-curl"),
+    path(
+        "console/deliveries/cancel",
+        RedirectView.as_view(pattern_name="deliveries", query_string=True),
+        name="cancel-new",
+    ),
+    path("console/deliveries/<uuid:delivery_id>/cancel", DeliveryCancel.as_view(), name="delivery-cancel"),
     path("console/deliveries/<uuid:delivery_id>/replay", DeliveryReplay.as_view(), name="delivery-replay"),
     path("console/deliveries/<uuid:delivery_id>/pass-over", DeliveryPassOver.as_view(), name="delivery-pass-over"),
     path("console/alerts", AlertList.as_view(), name="alerts"),

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.audited_admin import actor_of
+from delivery import cancelling
 from delivery.console import curl
 from delivery.console.access import ConsoleView, htmx_of
 from delivery.console.detail import live_context, still_context
@@ -90,6 +91,26 @@ class DeliveryReplay(ConsoleView):
             messages.success(request, f"Replay queued. {result.note}".strip())
         else:
             messages.error(request, f"Not replayed. {result.refusal}")
+        return redirect("delivery", delivery_id)
+
+
+class DeliveryCancel(ConsoleView):
+    """An open delivery that is not to be sent: GET asks, POST does."""
+
+    permission = Permission.OPERATE
+
+    def get(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
+        delivery = _delivery(delivery_id, self.principal, self.permission)
+        context = {"delivery": delivery, "refusal": cancelling.refusal_of(delivery), "in_line": in_line(delivery_id)}
+        return render(request, "console/cancel.html", context)
+
+    def post(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
+        _delivery(delivery_id, self.principal, self.permission)
+        result = cancelling.cancel(delivery_id, actor_of(request))
+        if result:
+            messages.success(request, "Cancelled. It is not sent any more; a replay would send it after all.")
+        else:
+            messages.error(request, f"Not cancelled. {result.refusal}")
         return redirect("delivery", delivery_id)
 
 

@@ -99,7 +99,8 @@ WITH ended AS (
     WHERE id = ANY(%(ids)s) AND id >= %(floor)s AND id <= %(ceiling)s AND status = ANY(%(ended)s) ORDER BY id FOR UPDATE
 )
 UPDATE delivery_delivery d SET status = 'pending', replays = least(d.replays + 1, 32767), tries = 0, round_at = %(now)s,
-    next_attempt_at = now(), due_at = NULL, held_reason = '', finished_at = NULL, dead_at = NULL, dead_reason = '',
+    next_attempt_at = now(), due_at = NULL, held_reason = '', finished_at = NULL, dead_at = NULL,
+    cancelled_at = NULL, dead_reason = '',
     earlier_deaths = CASE WHEN d.dead_at IS NULL THEN d.earlier_deaths ELSE array_append(d.earlier_deaths, d.dead_at) END
 FROM ended WHERE d.id = ended.id AND d.id >= %(floor)s AND d.id <= %(ceiling)s RETURNING d.id
 """
