@@ -19,7 +19,7 @@ from delivery.console.detail import live_context, still_context
 from delivery.console.filters import DeliveryFilter, clean_query
 from delivery.console.paging import Cursor, capped_count, page_of
 from delivery.models import ApprovalKind, Delivery
-from delivery.order.pass_over import pass_over
+from delivery.order.pass_over import in_line, pass_over
 from delivery.rebuilt import rebuilt
 from delivery.replay import refusal_of, replay, why_approval
 from eventcenter.access.principal import Principal

@@ -132,7 +132,8 @@ def _ends(facts: Facts) -> Iterator[Step]:
 
 
 def _timed(steps: Sequence[Step]) -> list[Step]:
-    timed, before = [], None
+    timed: list[Step] = []
+    before: datetime | None = None
     for step in steps:
         passed = step.at - before if step.at is not None and before is not None else None
         if passed is not None and passed >= timedelta(0):
