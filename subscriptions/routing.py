@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.db.models import F
 from django.utils import timezone
@@ -17,7 +17,7 @@ from eventcenter.standardwebhooks import SigningKey, decode_signing_key
 from subscriptions.filters import FilterError, compile_filters
 from subscriptions.matching import Route, RoutingTable, build
 from subscriptions.models import Endpoint, EndpointSecret, Ordering, Subscription, Tenant
-from subscriptions.templating import HOOK_URL
+from subscriptions.templating import HOOK_URL, MASK
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +132,16 @@ def _sink(row: Endpoint, secrets: list[SigningKey], unreadable: bool) -> Sink:
         envelope_v1=not flags.is_on(flags.Flag.EVENT_BUS_V2, row.tenant.slug),
         secrets_unreadable=unreadable or bool(row.sealed_credentials and not credentials),
     )
+
+
+def masked_sink(row: Endpoint) -> Sink:
+    """To show what is sent: the names of its headers and credentials are right, every value is MASK, and it signs nothing.
+
+    The URL is the row's: one that is itself a secret has its host alone there.
+    """
+    sink = _sink(row, [], unreadable=False)
+    headers = tuple((name, MASK) for name, _ in sink.headers)
+    return replace(sink, url=row.url, headers=headers, credentials=dict.fromkeys(sink.credentials, MASK))
 
 
 def open_headers(row: Endpoint) -> tuple[tuple[str, str], ...]:

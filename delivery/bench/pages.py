@@ -21,7 +21,6 @@ from delivery.models import Delivery
 from delivery.states import DeliveryStatus
 from eventcenter.ids import id_time
 from eventcenter.models import Event, RejectedEvent
-from eventcenter.models import Event
 from subscriptions.models import Endpoint
 
 BIG, SMALL = f"{PREFIX}000", f"{PREFIX}001"

@@ -42,13 +42,15 @@ class AlertList(ConsoleView):
         applied = ListFilter.of(request.GET.dict(), [STATE, SEVERITY, KIND, tenant_field(request)])
         if "" in request.GET.values():  # a form without JavaScript sends its empty fields, too
             return redirect(f"{reverse('alerts')}?{applied.query}".rstrip("?"))
-        rows = _filtered(_named(within(Alert.objects.all(), self.principal)), applied)
+        rows = _filtered(_named(within(Alert.objects.select_related("incident"), self.principal)), applied)
         count, more = capped_count(rows)
         open_rows, rows = _open_first(rows, applied, cursor)
+        page = page_of(rows, cursor)
         context = {
             "open_rows": open_rows[:OPEN_MOST],
             "more_open": len(open_rows) > OPEN_MOST,
-            "page": page_of(rows, cursor),
+            "page": page,
+            "to_acknowledge": {row.pk for row in [*open_rows, *page.rows] if _is_to_take(self.principal, row)},
             "count": count,
             "more": more,
             "filter": applied,
@@ -138,6 +140,11 @@ def _can_acknowledge(principal: Principal, alert: Alert) -> bool:
     incident = alert.incident
     is_open = incident is not None and incident.resolved_at is None and incident.acknowledged_at is None
     return is_open and principal.may(Permission.OPERATE, alert.tenant_id)
+
+
+def _is_to_take(principal: Principal, alert: Alert) -> bool:
+    """In the list; on its own page a resolved alert's incident can still be taken in hand."""
+    return alert.resolved_at is None and _can_acknowledge(principal, alert)
 
 
 def _others(alert: Alert) -> list[Alert]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from django.contrib import messages
@@ -15,9 +16,10 @@ from delivery.approvals import service
 from delivery.approvals.actions import Plan
 from delivery.approvals.rules import REASON_LENGTH_MOST
 from delivery.approvals.service import Asked, Decided
-from delivery.console.access import ConsoleView
+from delivery.console.access import ConsoleView, htmx_of
 from delivery.console.list_filter import Field, ListFilter, tenant_field
 from delivery.console.paging import PAGE_ROWS, Cursor, page_of
+from delivery.console.views import LIVE_ID
 from delivery.models import Approval, ApprovalKind, ApprovalQuerySet, ApprovalState, LinkKind
 from delivery.work_orders.linking import orders_of
 from eventcenter.access.principal import Principal
@@ -40,16 +42,23 @@ class ApprovalList(ConsoleView):
         if "" in request.GET.values():  # a form without JavaScript sends its empty fields, too
             return redirect(f"{reverse('approvals')}?{applied.query}".rstrip("?"))
         rows = _filtered(service.visible_to(principal), applied)
-        waits_first = not applied.chosen("state")
-        waiting = rows.waiting(timezone.now()).order_by("expires_at")[:PAGE_ROWS]
+        waits_first, now = not applied.chosen("state"), timezone.now()
         over = rows.exclude(state=ApprovalState.REQUESTED) if waits_first else rows
         context = {
-            "waiting": list(waiting) if waits_first and cursor.is_newest else [],
+            "waiting": _waiting(rows, now) if waits_first and cursor.is_newest else [],
+            "mine": set(service.waiting_for(principal, now).values_list("pk", flat=True)[:PAGE_ROWS]),
             "page": page_of(over, cursor),
             "filter": applied,
             "is_newest": cursor.is_newest,
+            "now": now,
         }
-        return render(request, "console/approvals.html", context)
+        live = htmx_of(request).target == LIVE_ID
+        return render(request, "console/_approval_list.html" if live else "console/approvals.html", context)
+
+
+def _waiting(rows: ApprovalQuerySet, now: datetime) -> list[Approval]:
+    """The most urgent first."""
+    return list(rows.waiting(now).order_by("expires_at")[:PAGE_ROWS])
 
 
 def _filtered(rows: ApprovalQuerySet, applied: ListFilter) -> ApprovalQuerySet:

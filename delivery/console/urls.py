@@ -7,6 +7,7 @@ from delivery.console.alerts import AlertAcknowledge, AlertList, AlertPage
 from delivery.console.approvals import ApprovalList, ApprovalMove, ApprovalNew, ApprovalPage
 from delivery.console.events import EventBody, EventList, EventPage
 from delivery.console.feed import FeedList
+from delivery.console.icon import Favicon
 from delivery.console.objectives import ObjectivesPage
 from delivery.console.rejected import RejectedList, RejectedPage, RejectedReingest, RejectedReingestAll, RejectedValue
 from delivery.console.overview.view import Overview
@@ -40,6 +41,27 @@ urlpatterns = [
     path("console/deliveries", DeliveryList.as_view(), name="deliveries"),
     path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
     path("console/deliveries/cancel", CancelNew.as_view(), name="cancel-new"),
+from delivery.console.views import (
+    DeliveryCancel,
+    DeliveryCurl,
+    DeliveryDetail,
+    DeliveryList,
+    DeliveryPassOver,
+    DeliveryReplay,
+)
+from delivery.console.work_orders import WorkOrderList, WorkOrderMove, WorkOrderNew, WorkOrderPage
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="deliveries"), name="home"),
+    path("favicon.ico", Favicon.as_view(), name="favicon"),
+    path("console/deliveries", DeliveryList.as_view(), name="deliveries"),
+    path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
+    path("console/deliveries/<uuid:delivery_id>/curl", DeliveryCurl.as_view(), name="delivery-curl"),
+    path(
+        "console/deliveries/cancel",
+        RedirectView.as_view(pattern_name="deliveries", query_string=True),
+        name="cancel-new",
+    ),
     path("console/deliveries/<uuid:delivery_id>/cancel", DeliveryCancel.as_view(), name="delivery-cancel"),
     path("console/deliveries/<uuid:delivery_id>/replay", DeliveryReplay.as_view(), name="delivery-replay"),
     path("console/deliveries/<uuid:delivery_id>/pass-over", DeliveryPassOver.as_view(), name="delivery-pass-over"),

@@ -6,25 +6,25 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 
 from audit.audited_admin import actor_of
 from delivery import cancelling
+from delivery.console import curl
 from delivery.console.access import ConsoleView, htmx_of
-from delivery.console.detail import pretty_event, timeline
+from delivery.console.detail import live_context, still_context
 from delivery.console.filters import DeliveryFilter, clean_query
 from delivery.console.paging import Cursor, capped_count, page_of
-from delivery.models import ApprovalKind, Attempt, Delivery, LinkKind
+from delivery.models import ApprovalKind, Delivery
 from delivery.order.pass_over import in_line, pass_over
+from delivery.rebuilt import rebuilt
 from delivery.replay import refusal_of, replay, why_approval
-from delivery.states import OPEN_STATUSES, DeliveryStatus
-from delivery.work_orders.linking import orders_of
 from eventcenter.access.principal import Principal
 from eventcenter.access.roles import Permission
 from eventcenter.access.scoping import require, within
-from eventcenter.tracing.w3c import trace_id_of
 
 LIVE_ID = "live"  # the part of a page that polls replace
 
@@ -53,23 +53,23 @@ class DeliveryList(ConsoleView):
 
 class DeliveryDetail(ConsoleView):
     def get(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
-        delivery = _delivery(delivery_id, self.principal)
-        attempts = list(Attempt.objects.filter(delivery_id=delivery_id))
-        context = {
-            "delivery": delivery,
-            "is_open": delivery.state in OPEN_STATUSES,
-            "steps": timeline(delivery, attempts),
-            "trace_id": trace_id_of(delivery.event.traceparent),
-            "blocks_its_key": delivery.state is DeliveryStatus.DEAD and in_line(delivery_id),
-            "may_replay": self.principal.may(Permission.REPLAY, delivery.tenant_id),
-            "may_operate": self.principal.may(Permission.OPERATE, delivery.tenant_id),
-            "needs_approval": why_approval(delivery),
-        }
+        found = _delivery(delivery_id, self.principal)
+        context = live_context(found, self.principal, timezone.now())
         if htmx_of(request).target == LIVE_ID:
             return render(request, "console/_delivery.html", context)
-        context["orders"] = orders_of(LinkKind.DELIVERY, delivery_id)
-        context["event_json"] = pretty_event(bytes(delivery.event.body))
-        return render(request, "console/delivery.html", context)
+        return render(request, "console/delivery.html", context | still_context(found, self.principal))
+
+
+class DeliveryCurl(ConsoleView):
+    """The request as a command, as plain text: for what is too long for the page."""
+
+    permission = Permission.OPERATE
+
+    def get(self, request: HttpRequest, delivery_id: UUID) -> HttpResponse:
+        sent = rebuilt(_delivery(delivery_id, self.principal, self.permission))
+        if not curl.is_possible(sent):
+            raise Http404
+        return HttpResponse(curl.command(sent), content_type="text/plain; charset=utf-8")
 
 
 class DeliveryReplay(ConsoleView):

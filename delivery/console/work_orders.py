@@ -11,9 +11,10 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from audit.trail import Actor
-from delivery.console.access import ConsoleView
+from delivery.console.access import ConsoleView, htmx_of
 from delivery.console.list_filter import Field, ListFilter, tenant_field
 from delivery.console.paging import Cursor, capped_count, page_of
+from delivery.console.views import LIVE_ID
 from delivery.models import (
     AlertSeverity,
     LinkKind,
@@ -52,8 +53,20 @@ class WorkOrderList(ConsoleView):
         rows = _filtered(service.visible_to(principal), applied, principal)
         count, more = capped_count(rows)
         page = page_of(rows, cursor)
-        context = {"page": page, "count": count, "more": more, "filter": applied, "is_newest": cursor.is_newest}
-        return render(request, "console/work_orders.html", context)
+        context = {
+            "page": page,
+            "count": count,
+            "more": more,
+            "filter": applied,
+            "is_newest": cursor.is_newest,
+            "to_take": {row.pk for row in page.rows if _is_free(row) and _may(principal, row.tenant_id)},
+        }
+        live = htmx_of(request).target == LIVE_ID
+        return render(request, "console/_work_orders.html" if live else "console/work_orders.html", context)
+
+
+def _is_free(order: WorkOrder) -> bool:
+    return order.assignee_id is None and order.state != WorkOrderState.CLOSED
 
 
 def _filtered(rows: WorkOrderQuerySet, applied: ListFilter, principal: Principal) -> WorkOrderQuerySet:

@@ -24,7 +24,7 @@ from tests.factories import DeliveryFactory, TenantFactory, UserFactory
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_queues")]
 LIST, NEW = "/console/approvals", "/console/approvals/new"
 REPLAY = ApprovalKind.DELIVERY_REPLAY
-LIST_QUERIES = 8  # session, user, roles; what waits for the reader; tenants; waiting, over; alerts that fire
+LIST_QUERIES = 9  # session, user, roles; what waits for the reader, twice; tenants; waiting, over; alerts that fire
 PAGE_QUERIES = 7  # session, user, roles; the approval; its work orders; what waits for the reader; alerts that fire
 
 
@@ -248,3 +248,16 @@ def test_work_order_can_be_opened_from_it(tenant: Tenant, signed_in: SignedIn) -
 def test_nobody_is_let_in_without_signing_in() -> None:
     for page in (LIST, NEW, f"{LIST}/{uuid4()}"):
         assert Client().get(page).status_code == 302
+
+
+def test_list_polls_its_live_part_and_offers_the_decision_to_who_may_decide(
+    signed_in: SignedIn, tenant: Tenant
+) -> None:
+    asked(REPLAY, of(tenant).pk, operator(tenant))
+    approver, _ = signed_in(tenant, Role.APPROVER)
+    live = text_of(approver.get(LIST, headers={"HX-Request": "true", "HX-Target": "live"}))
+    assert live.strip().startswith('<div id="live"')
+    assert "data-poll" in live
+    assert "Decide…" in live
+    viewer, _ = signed_in(tenant, Role.VIEWER)
+    assert "Decide…" not in text_of(viewer.get(LIST))

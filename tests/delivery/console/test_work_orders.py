@@ -209,3 +209,16 @@ def test_list_goes_on_by_key(ops: Client, tenant: Tenant) -> None:
 def test_nobody_is_let_in_without_signing_in() -> None:
     for page in (LIST, NEW, f"{LIST}/{uuid4()}"):
         assert Client().get(page).status_code == 302
+
+
+def test_list_polls_its_live_part_and_an_unassigned_order_is_taken_from_it(ops: Client, tenant: Tenant) -> None:
+    order = opened(tenant)
+    take = reverse("work-order-move", args=[order.pk, "assign"])
+    live = text_of(ops.get(LIST, headers={"HX-Request": "true", "HX-Target": "live"}))
+    assert live.strip().startswith('<div id="live"')
+    assert "data-poll" in live
+    assert take in live
+    ops.post(take, {"to_me": "1"})
+    order.refresh_from_db()
+    assert order.assignee is not None
+    assert take not in text_of(ops.get(LIST))
