@@ -76,18 +76,17 @@ def decode(message: BusMessage, schemas: SchemaSet, tenant_ids: TenantIds, now: 
     if not schemas.knows(envelope.type):
         detail = f"type: {envelope.type!r} is not a registered event type"
         return Rejection(message, RejectReason.UNKNOWN_TYPE, detail, envelope.tenant or "")
-    problems = schemas.problems(
-        envelope.type, envelope.dataschema, envelope.datacontenttype, envelope.data, envelope.tenant
-    )
-    if problems:
+    judged = schemas.judge(envelope.type, envelope.dataschema, envelope.datacontenttype, envelope.data, envelope.tenant)
+    if judged.problems:
+        problems = judged.problems
         if is_v1_message(message.headers, message.value):
             problems = [in_v1_words(problem) for problem in problems]
         detail = "; ".join(str(problem) for problem in problems)
         return Rejection(message, RejectReason.INVALID, detail, envelope.tenant or "")
-    return _candidate(message, envelope, tenant_id, now)
+    return _candidate(message, envelope, tenant_id, judged.version, now)
 
 
-def _candidate(message: BusMessage, envelope: Envelope, tenant_id: int, now: datetime) -> Candidate:
+def _candidate(message: BusMessage, envelope: Envelope, tenant_id: int, version: str, now: datetime) -> Candidate:
     event_id, envelope = _take_event_id(envelope, now)
     if not envelope.traceparent:
         envelope = _begin_trace(message, envelope)
@@ -104,6 +103,7 @@ def _candidate(message: BusMessage, envelope: Envelope, tenant_id: int, now: dat
         traceparent=envelope.traceparent or "",
         tracestate=parse_tracestate(state) if (state := envelope.extensions.get(TRACESTATE)) else "",
         idempotency_key=key,
+        version=version,
         body=to_structured(envelope),
         kafka_partition=message.partition,
         kafka_offset=message.offset,

@@ -219,6 +219,10 @@ class Event(models.Model):
         blank=True, db_default="", help_text="W3C, as the producer gave it and as it is passed on; empty in most cases."
     )
     idempotency_key = models.TextField()
+    version = models.TextField(
+        blank=True, db_default="", help_text="The release's, from the data; empty without one, and on older rows."
+    )
+    trace = models.UUIDField(null=True, help_text="The traceparent's trace id, to be found by; none on older rows.")
     body = models.BinaryField(help_text="The canonical structured CloudEvent: what webhooks send, byte for byte.")
     kafka_partition = models.IntegerField()
     kafka_offset = models.BigIntegerField()

@@ -24,6 +24,8 @@ JsonObject = dict[str, Any]
 
 # Enough to mend an event by; schemas nest little, so a valid pipeline never comes near.
 MAX_PROBLEMS_AN_EVENT = 50
+# A version that is kept apart, to be found by. Real ones have some 10 characters.
+VERSION_LENGTH_MOST = 100
 
 _FILE_NAME = re.compile(r"[1-9][0-9]{0,3}\.json")
 _DATASCHEMA_PATH = re.compile(r"/([^/?#]+)/([1-9][0-9]{0,3})\.json(?:[?#].*)?$")
@@ -65,6 +67,14 @@ class EventTypeSchema:
 
     def __str__(self) -> str:
         return f"{self.type} v{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is wrong with an event's data, if anything; and the release's version that it names, if it does."""
+
+    problems: list[FieldProblem]
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +155,26 @@ class SchemaSet:
         """What is wrong with an event's data; empty when nothing is. An unknown type is the caller's to ask (`knows`)
         and to answer in its own way; here it is one problem of `type`. With `tenant`, data that names another is wrong.
         """
+        return self.judge(event_type, dataschema, datacontenttype, data, tenant).problems
+
+    def judge(
+        self, event_type: str, dataschema: str | None, datacontenttype: str, data: bytes, tenant: str | None = None
+    ) -> Judged:
+        """The same, and what is to be kept of the data, which is read once."""
         version = self.version_for(event_type, dataschema)
         if version is None:
-            return [self._no_version(event_type)]
+            return Judged([self._no_version(event_type)])
         if datacontenttype != DEFAULT_CONTENT_TYPE and not _is_json(datacontenttype):
-            return [
-                FieldProblem("datacontenttype", f"must be a JSON type such as {DEFAULT_CONTENT_TYPE} for {event_type}")
-            ]
+            takes = f"must be a JSON type such as {DEFAULT_CONTENT_TYPE} for {event_type}"
+            return Judged([FieldProblem("datacontenttype", takes)])
         if not data:
-            return [FieldProblem("data", "is required")]
-        return list(islice(_data_problems(self._versions[event_type][version], data, tenant), MAX_PROBLEMS_AN_EVENT))
+            return Judged([FieldProblem("data", "is required")])
+        try:
+            instance = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return Judged([FieldProblem("data", "must be JSON with numbers in the range of a double")])
+        found = _data_problems(self._versions[event_type][version], data, instance, tenant)
+        return Judged(list(islice(found, MAX_PROBLEMS_AN_EVENT)), release_version(instance))
 
     def _no_version(self, event_type: str) -> FieldProblem:
         versions = sorted(self._versions.get(event_type, ()))
@@ -171,12 +191,14 @@ def _is_json(datacontenttype: str) -> bool:
         return False
 
 
-def _data_problems(compiled: _Compiled, data: bytes, tenant: str | None) -> Iterator[FieldProblem]:
-    try:
-        instance = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        yield FieldProblem("data", "must be JSON with numbers in the range of a double")
-        return
+def release_version(data: object) -> str:
+    """`data.version` where somebody could search for it: text on one line, not too long; else ""."""
+    version = data.get("version") if isinstance(data, dict) else None
+    is_one = isinstance(version, str) and len(version) <= VERSION_LENGTH_MOST and version.isprintable()
+    return version if is_one else ""
+
+
+def _data_problems(compiled: _Compiled, data: bytes, instance: object, tenant: str | None) -> Iterator[FieldProblem]:
     for name in _repeated(data, instance):
         yield FieldProblem("data", f'must not have the member "{name}" more than once in one object')
     if tenant is not None and isinstance(instance, dict) and instance.get("tenant", tenant) != tenant:

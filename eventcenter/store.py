@@ -30,6 +30,7 @@ class EventRow(NamedTuple):
     traceparent: str
     tracestate: str
     idempotency_key: str
+    version: str
     body: bytes
     kafka_partition: int
     kafka_offset: int
@@ -105,13 +106,14 @@ RETURNING event_id
 # Index: primary key (the conflict). What does not return had an id that another event has.
 INSERT_EVENTS: LiteralString = """
 INSERT INTO eventcenter_event (id, tenant_id, type, source, subject, producer_id, time, tags, traceparent,
-    tracestate, idempotency_key, body, kafka_partition, kafka_offset, ingested_at)
+    tracestate, idempotency_key, version, body, kafka_partition, kafka_offset, ingested_at, trace)
 SELECT id, tenant_id, type, source, subject, producer_id, time, string_to_array(tags, ','), traceparent,
-    tracestate, idempotency_key, body, kafka_partition, kafka_offset, now()
+    tracestate, idempotency_key, version, body, kafka_partition, kafka_offset, now(),
+    nullif(substr(traceparent, 4, 32), '')::uuid
 FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::text[],
-    %b::text[], %b::text[], %b::text[], %b::bytea[], %b::integer[], %b::bigint[])
-    AS t (id, tenant_id, type, source, subject, producer_id, time, tags, traceparent, tracestate, idempotency_key, body,
-        kafka_partition, kafka_offset)
+    %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::integer[], %b::bigint[])
+    AS t (id, tenant_id, type, source, subject, producer_id, time, tags, traceparent, tracestate, idempotency_key, version,
+        body, kafka_partition, kafka_offset)
 ON CONFLICT (id) DO NOTHING RETURNING id
 """
 # Index: unique (topic, partition). Compare-and-set: a consumer that lost the partition moves nothing.

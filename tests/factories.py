@@ -147,11 +147,11 @@ class AdapterFactory(DjangoModelFactory[Adapter]):
 
 
 class EventFactory(DjangoModelFactory[Event]):
-    """`accepted_at` dates the id; `version` goes into the data."""
+    """`accepted_at` dates the id; `version` goes into the data, too."""
 
     class Meta:
         model = Event
-        exclude = ("accepted_at", "version")
+        exclude = ("accepted_at",)
 
     accepted_at = factory.LazyFunction(timezone.now)
     version = "2.4.1"
@@ -164,6 +164,7 @@ class EventFactory(DjangoModelFactory[Event]):
     time = factory.SelfAttribute("accepted_at")
     tags = factory.LazyFunction(lambda: ["stable"])
     traceparent = f"00-{TRACE_ID}-b7ad6b7169203331-01"
+    trace = factory.LazyAttribute(lambda event: UUID(event.traceparent[3:35]) if event.traceparent else None)
     idempotency_key = factory.LazyAttribute(lambda event: f"{event.source} {event.producer_id}")
     kafka_partition = 0
     kafka_offset = factory.Sequence(lambda n: n)

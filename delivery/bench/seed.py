@@ -46,10 +46,11 @@ CROSS JOIN LATERAL (
 ) t
 """
 INSERT_EVENTS: LiteralString = """
-INSERT INTO eventcenter_event (id, tenant_id, type, source, subject, producer_id, time, tags, traceparent, idempotency_key,
-    body, kafka_partition, kafka_offset, ingested_at)
+INSERT INTO eventcenter_event (id, tenant_id, type, source, subject, producer_id, time, tags, traceparent, trace, idempotency_key,
+    version, body, kafka_partition, kafka_offset, ingested_at)
 SELECT id, tenant_id, 'plugin.release.published', '/pipelines/release', 'plugin-' || n %% 500, hash, at,
-    ARRAY['production', 'ring-' || n %% 4], '00-' || hash || '-' || substr(hash, 1, 16) || '-00', hash,
+    ARRAY['production', 'ring-' || n %% 4], '00-' || hash || '-' || substr(hash, 1, 16) || '-00', hash::uuid, hash,
+    '1.' || n %% 50 || '.' || n %% 7,
     convert_to(json_build_object('specversion', '1.0', 'id', hash, 'source', '/pipelines/release',
         'type', 'plugin.release.published', 'subject', 'plugin-' || n %% 500, 'time', at, 'tenant', tenant,
         'data', json_build_object('plugin_id', 'plugin-' || n %% 500, 'version', '1.' || n %% 50 || '.' || n %% 7,

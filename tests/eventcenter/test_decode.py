@@ -69,6 +69,7 @@ def test_row_holds_the_event_when_it_is_right() -> None:
         "traceparent": event.traceparent,
         "tracestate": "",
         "idempotency_key": f"{event.source} {event.id}",
+        "version": "2.4.1",
         "body": to_structured(event),
         "kafka_partition": 2,
         "kafka_offset": 41,

@@ -261,3 +261,14 @@ def test_schema_files_come_by_type_and_number(tmp_path: Path) -> None:
 
     assert [str(schema) for schema in load_schemas(tmp_path)] == ["a v1", "b v2", "b v10"]
     assert load_schemas(tmp_path)[0].description == "T"
+
+
+@pytest.mark.parametrize(
+    ("version", "kept"),
+    [("1.4.0", "1.4.0"), ("1" * 100, "1" * 100), ("1" * 101, ""), ("1.0\n", ""), ("1\x000", ""), (7, ""), (None, "")],
+)
+def test_version_is_kept_when_somebody_could_search_for_it(version: object, kept: str) -> None:
+    schemas = SchemaSet([EventTypeSchema("t", 1, "", {})])
+
+    assert schemas.judge("t", None, DEFAULT_CONTENT_TYPE, json.dumps({"version": version}).encode()).version == kept
+    assert schemas.judge("t", None, DEFAULT_CONTENT_TYPE, b"[]").version == ""

@@ -42,6 +42,7 @@ def row(**changes: Any) -> EventRow:
         "traceparent": "",
         "tracestate": "",
         "idempotency_key": "k",
+        "version": "",
         "body": b"{}",
         "kafka_partition": 0,
         "kafka_offset": 0,
