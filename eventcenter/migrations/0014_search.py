@@ -5,7 +5,7 @@ from django.db import migrations, models
 # Partitioned tables: each day gets its own. What they cost and why there are no more: docs/adr/0027.
 # Both are asked for equality alone: what row-level security lets use an index.
 INDEXES_SQL = """
-CREATE INDEX eventcenter_event_release ON eventcenter_event (subject, version);
+CREATE INDEX eventcenter_event_release ON eventcenter_event (subject text_pattern_ops, version);
 CREATE INDEX eventcenter_event_trace ON eventcenter_event USING hash (trace);
 """
 INDEXES_REVERSE = "DROP INDEX eventcenter_event_release; DROP INDEX eventcenter_event_trace;"
