@@ -5,17 +5,19 @@ from django.views.generic import RedirectView
 
 from delivery.console.alerts import AlertAcknowledge, AlertList, AlertPage
 from delivery.console.approvals import ApprovalList, ApprovalMove, ApprovalNew, ApprovalPage
+from delivery.console.deliveries import DeliveryExport, DeliveryList
 from delivery.console.feed import FeedList
 from delivery.console.objectives import ObjectivesPage
 from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
 from delivery.console.runbook import RunbookPage
 from delivery.console.sample_send import EndpointTestSend
-from delivery.console.views import DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
+from delivery.console.views import DeliveryDetail, DeliveryPassOver, DeliveryReplay
 from delivery.console.work_orders import WorkOrderList, WorkOrderMove, WorkOrderNew, WorkOrderPage
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="deliveries"), name="home"),
     path("console/deliveries", DeliveryList.as_view(), name="deliveries"),
+    path("console/deliveries/export", DeliveryExport.as_view(), name="deliveries-export"),
     path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
     path("console/deliveries/<uuid:delivery_id>/replay", DeliveryReplay.as_view(), name="delivery-replay"),
     path("console/deliveries/<uuid:delivery_id>/pass-over", DeliveryPassOver.as_view(), name="delivery-pass-over"),
