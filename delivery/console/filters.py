@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
 from django.utils.dateparse import parse_datetime
 
-from delivery.console.wanted import Codes, Wanted, codes_of
+from delivery.console.wanted import BRANCHES_MOST, Codes, Wanted, codes_of
 from delivery.console.wording import ERROR_WORDS
 from delivery.outcome import ErrorKind
 from delivery.states import DeliveryStatus
@@ -32,7 +32,7 @@ PRESETS = {
     "24h": ("24 h", timedelta(days=1)),
     "7d": ("7 d", timedelta(days=7)),
 }
-SUBSCRIBERS_MOST = 500  # in a select; more than that nobody reads
+SUBSCRIBERS_MOST = 200  # in a select; of more, those of the tenant that is chosen
 _SUBSCRIBER = re.compile(r"(endpoint|subscription)-(\d{1,18})")
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -62,19 +62,17 @@ class Subscriber:
 def subscriber_choices(principal: Principal, tenant_id: int | None = None) -> list[tuple[str, Choices]]:
     """Endpoints and their subscriptions that the principal may see, grouped by tenant: the first of them. Two queries."""
     only = {"tenant_id": tenant_id} if tenant_id else {}
-    endpoints = within(Endpoint.objects.filter(**only).select_related("tenant"), principal)
-    chosen = list(endpoints.only("slug", "tenant__slug")[:SUBSCRIBERS_MOST])
-    rows = within(Subscription.objects.order_by("slug"), principal).filter(endpoint__in=[item.pk for item in chosen])
-    by_endpoint: dict[int, list[Subscription]] = {}
-    for row in rows.only("slug", "endpoint_id", "tenant_id")[:SUBSCRIBERS_MOST]:
-        by_endpoint.setdefault(row.endpoint_id, []).append(row)
+    endpoints = within(Endpoint.objects.filter(**only), principal).values_list("pk", "slug", "tenant__slug")
+    chosen = list(endpoints[:SUBSCRIBERS_MOST])
+    rows = within(Subscription.objects.order_by("slug"), principal).filter(endpoint__in=[key for key, *_ in chosen])
+    by_endpoint: dict[int, list[tuple[int, str]]] = {}
+    for key, slug, endpoint_id in rows.values_list("pk", "slug", "endpoint_id")[:SUBSCRIBERS_MOST]:
+        by_endpoint.setdefault(endpoint_id, []).append((key, slug))
     groups: dict[str, Choices] = {}
-    for endpoint in chosen:
-        group = groups.setdefault(endpoint.tenant.slug, [])
-        group.append((f"endpoint-{endpoint.pk}", endpoint.slug))
-        group += [
-            (f"subscription-{row.pk}", f"{endpoint.slug} › {row.slug}") for row in by_endpoint.get(endpoint.pk, ())
-        ]
+    for endpoint_id, endpoint, tenant in chosen:
+        group = groups.setdefault(tenant, [])
+        group.append((f"endpoint-{endpoint_id}", endpoint))
+        group += [(f"subscription-{key}", f"{endpoint} › {slug}") for key, slug in by_endpoint.get(endpoint_id, ())]
     return list(groups.items())
 
 
@@ -93,7 +91,7 @@ def subscriber_of(value: str, principal: Principal) -> Subscriber | None:
         return None
     keys = Subscription.everything.filter(endpoint=endpoint).order_by("pk").values_list("pk", flat=True)
     label = f"{endpoint.tenant.slug} / {endpoint.slug}"
-    return Subscriber(value, endpoint.tenant_id, label, endpoint.pk, tuple(keys[:SUBSCRIBERS_MOST]))
+    return Subscriber(value, endpoint.tenant_id, label, endpoint.pk, tuple(keys[: BRANCHES_MOST + 1]))
 
 
 def visible_tenants(request: HttpRequest) -> QuerySet[Tenant]:

@@ -74,12 +74,13 @@ WAITING = sql.SQL("""
 WITH newest AS MATERIALIZED (SELECT delivery_ids FROM delivery_dispatch {lanes} ORDER BY id DESC LIMIT {dispatches})
 SELECT (SELECT count(*) FROM newest), ARRAY(SELECT unnest(delivery_ids) FROM newest LIMIT {most})
 """)
-# Index: primary key of one day's partition for each event: an event and its deliveries share a millisecond.
+# Index: primary key of one day's partition for each event: an event and its deliveries share a millisecond. The limit inside
+# keeps it a probe an event: without one it could become a join with all deliveries of those days.
 OF_EVENTS: LiteralString = """
 SELECT d.id FROM unnest(%(events)s::uuid[], %(firsts)s::uuid[], %(lasts)s::uuid[]) AS e (id, first, last)
 CROSS JOIN LATERAL (
     SELECT id FROM delivery_delivery WHERE id >= e.first AND id <= e.last AND event_id = e.id
-    AND id >= %(floor)s AND id <= %(ceiling)s
+        AND id >= %(floor)s AND id <= %(ceiling)s ORDER BY id LIMIT %(most)s
 ) d LIMIT %(most)s
 """
 
