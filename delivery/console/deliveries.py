@@ -57,7 +57,7 @@ class DeliveryExport(ConsoleView):
         if asked.wanted is None or form is None:
             return render(request, "console/export_refused.html", {"filter": asked, "format": form}, status=400)
         now = timezone.now()
-        export.audit(asked.wanted, asked.data, form, actor_of(request))
+        export.audit(asked.wanted, asked.query, form, actor_of(request))
         lines = export.pieces(form.write(export.rows(asked.wanted, now)))
         content = row_security.streaming(lines, self.principal.scope())
         headers = {"Content-Disposition": f'attachment; filename="{export.file_name(form, now)}"'}
@@ -72,7 +72,7 @@ def is_as_seen(seen: str, wanted: Wanted, now: datetime) -> bool:
 
 
 def live_context(asked: DeliveryFilter, cursor: Cursor, listing: Listing) -> dict[str, Any]:
-    query = asked.data
+    query = asked.query
     return {
         "page": listing,
         "is_newest": cursor.is_newest and not asked.errors,
@@ -101,7 +101,7 @@ def form_context(request: HttpRequest, asked: DeliveryFilter) -> dict[str, Any]:
 
 
 def _without(asked: DeliveryFilter, name: str) -> str:
-    left = clean_query(asked.data)
+    left = clean_query(asked.query)
     left.pop(name, None)
     return left.urlencode()
 

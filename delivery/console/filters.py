@@ -15,7 +15,7 @@ from django.http import HttpRequest, QueryDict
 from django.utils.dateparse import parse_datetime
 
 from delivery.console.wanted import BRANCHES_MOST, Codes, Wanted, codes_of
-from delivery.console.wording import ERROR_WORDS
+from delivery.console.wording import ERROR_WORDS, error_words
 from delivery.outcome import ErrorKind
 from delivery.states import DeliveryStatus
 from eventcenter.access.principal import Principal, principal_of
@@ -156,8 +156,8 @@ class DeliveryFilter(forms.Form):
     )
 
     def __init__(self, data: QueryDict, principal: Principal) -> None:
-        super().__init__(clean_query(data))
-        self.principal = principal
+        self.query, self.principal = clean_query(data), principal
+        super().__init__(self.query)
 
     def clean_q(self) -> Sought:
         text = self.cleaned_data["q"]
@@ -212,12 +212,12 @@ class DeliveryFilter(forms.Form):
 
     @property
     def has_rare(self) -> bool:
-        return any(self.data.get(name) for name in RARE)
+        return any(self.query.get(name) for name in RARE)
 
     def pills(self) -> Iterator[Pill]:
         """What is applied, each with the way to take it away; what is wrong, too."""
         for name in NAMES:
-            for value in self.data.getlist(name):
+            for value in self.query.getlist(name):
                 label = str(self.fields[name].label).removesuffix(" (UTC)")
                 yield Pill(label, self._shown(name, value), self._without(name, value))
 
@@ -229,10 +229,10 @@ class DeliveryFilter(forms.Form):
             return f"{found:%Y-%m-%d %H:%M:%S}"
         if name == "status" and value in DeliveryStatus.values:
             return DeliveryStatus(value).label
-        return dict(self.fields["error"].choices).get(value, value) if name == "error" else value
+        return error_words(value) if name == "error" else value
 
     def _without(self, name: str, value: str) -> str:
-        left = self.data.copy()
+        left = clean_query(self.query)
         left.setlist(name, [item for item in left.getlist(name) if item != value])
         return left.urlencode()
 
@@ -263,6 +263,7 @@ def needs_redirect(data: QueryDict) -> bool:
 def redirected(data: QueryDict, now: datetime) -> str:
     """The query string with the moments that are meant, so that a link to it shows the same tomorrow."""
     kept = clean_query(data)
-    if kept.get("since") in PRESETS:
-        kept["since"] = f"{now - PRESETS[kept['since']][1]:%Y-%m-%dT%H:%M:%S}"
+    preset = PRESETS.get(str(kept.get("since", "")))
+    if preset:
+        kept["since"] = f"{now - preset[1]:%Y-%m-%dT%H:%M:%S}"
     return kept.urlencode()
