@@ -3,7 +3,7 @@
 
 document.documentElement.classList.add("js");
 
-const WATCHED_MS = 2000;
+const WATCHED_MS = 1000;
 const HIDDEN_MS = 30000;
 let timer = 0;
 let knownRows = new Set();
@@ -62,13 +62,23 @@ document.addEventListener("htmx:afterSwap", (event) => {
   rowsOf(part).forEach((row) => row.classList.toggle("new", !knownRows.has(row.dataset.row)));
 });
 
+// The word that says whether the page is live; what it says while it is comes from the page.
+function sayLost(isLost) {
+  const word = live()?.querySelector(".live-word");
+  if (!word) return;
+  if (!word.dataset.said) word.dataset.said = word.textContent;
+  word.textContent = isLost ? "No answer; trying again" : word.dataset.said;
+  word.closest(".liveness").classList.toggle("lost", isLost);
+}
+
+// 204: nothing has changed since the page was told `seen`, so that nothing is replaced.
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.successful && event.detail.target?.id === "live") sayLost(false);
+});
+
 for (const name of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
   document.addEventListener(name, (event) => {
-    if (!isPoll(event.detail)) return;
-    const word = live()?.querySelector(".live-word");
-    if (!word) return;
-    word.textContent = "No answer; trying again";
-    word.closest(".liveness").classList.add("lost");
+    if (isPoll(event.detail)) sayLost(true);
   });
 }
 

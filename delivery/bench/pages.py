@@ -70,6 +70,7 @@ def pages() -> Iterator[Page]:
         ),
     )
     yield Page("deliveries_deep", (f"{deliveries}?before={middle}", f"{deliveries}?tenant={BIG}&before={middle}"))
+    yield from _filters(deliveries, dead, event)
     yield Page("delivery", (reverse("delivery", args=[dead.pk]),))
     yield Page(
         "search_release", tuple(f"{reverse('search')}?q={text}" for text in ("plugin-7", "1.8.1", "plugin-7@1.7.3"))
@@ -123,6 +124,34 @@ def _of_events(event: Event) -> Iterator[Page]:
     row = RejectedEvent.objects.order_by("-pk").first()
     if row is not None:  # of a database that was seeded before there were any
         yield Page("rejected_event", (reverse("rejected-event", args=[row.pk]),))
+def _filters(deliveries: str, dead: Delivery, event: Event) -> Iterator[Page]:
+    """The list by what only some rows have, alone and together; what none has is looked for as far as a look goes."""
+    hour, day = (f"{dead.planned_at - timedelta(hours=hours):%Y-%m-%dT%H:%M:%S}" for hours in (1, 24))
+    variants = {
+        "type": ("type=plugin.release.published", "type=no.such.type", f"tenant={SMALL}&type=no.such.type"),
+        "tag": ("tag=ring-1", "tag=no-such-tag", f"tenant={SMALL}&tag=no-such-tag"),
+        "code": ("code=503", "code=5xx", "code=404", "code=none", f"tenant={SMALL}&code=503"),
+        "error": ("error=http_status", "error=tls", f"tenant={BIG}&error=tls"),
+        "time": (f"since={hour}", f"until={day}", f"tenant={SMALL}&since={day}&until={hour}"),
+        "search_id": (f"q={dead.pk}", f"q={event.pk}"),
+        "search_plugin": ("q=plugin-7", f"q=plugin-7&tenant={SMALL}", "q=no-such-plugin"),
+        "search_version": ("q=1.7.3", "q=plugin-7@1.7.0", "q=9.9.9"),
+        "search_trace": (f"q={event.traceparent[3:35]}", f"q={event.traceparent}"),
+        "open": ("status=pending&status=retrying", f"tenant={SMALL}&status=pending&status=retrying"),
+        "mixed": (
+            f"tenant={BIG}&status=dead&code=5xx",
+            f"tenant={SMALL}&status=dead&code=404",
+            f"status=dead&status=cancelled&status=retrying&since={day}",
+            "status=dead&type=no.such.type",
+            "status=dead&tag=ring-2&error=http_status",
+            f"status=dead&subscriber=endpoint-{dead.endpoint_id}",
+            f"subscriber=endpoint-{dead.endpoint_id}&code=404",
+            f"subscriber=subscription-{dead.subscription_id}&type=no.such.type",
+            "q=plugin-7&status=dead&code=503",
+        ),
+    }
+    for name, queries in variants.items():
+        yield Page(f"deliveries_{name}", tuple(f"{deliveries}?{query}" for query in queries))
 
 
 def signed_in() -> Client:

@@ -78,12 +78,14 @@ FROM (
 """
 INSERT_DELIVERIES: LiteralString = """
 INSERT INTO delivery_delivery (id, tenant_id, event_id, subscription_id, endpoint_id, status, attempts, tries, replays,
-    round_at, next_attempt_at, due_at, held_reason, finished_at, dead_at, dead_reason, last_status_code, last_error_kind)
+    round_at, next_attempt_at, due_at, held_reason, finished_at, dead_at, cancelled_at, dead_reason, last_status_code,
+    last_error_kind)
 SELECT id, tenant_id, event_id, subscription_id, endpoint_id, status, tries, tries, 0, at,
     CASE WHEN status = 'retrying' THEN at + interval '30 days' END,
     CASE WHEN status = 'retrying' THEN at + interval '30 days' END, '',
     CASE WHEN status IN ('delivered', 'dead') THEN at + interval '200 milliseconds' END,
     CASE WHEN status = 'dead' THEN at + interval '200 milliseconds' END,
+    CASE WHEN status = 'cancelled' THEN at + interval '1 minute' END,
     CASE WHEN status = 'dead' THEN 'spent' ELSE '' END,
     CASE WHEN status = 'delivered' THEN 204 ELSE 503 END, CASE WHEN status = 'delivered' THEN '' ELSE 'http_status' END
 FROM seed_delivery

@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 from delivery.console.alerts import AlertAcknowledge, AlertList, AlertPage
 from delivery.console.approvals import ApprovalList, ApprovalMove, ApprovalNew, ApprovalPage
 from delivery.console.events import EventBody, EventList, EventPage
+from delivery.console.deliveries import DeliveryExport, DeliveryList
 from delivery.console.feed import FeedList
 from delivery.console.icon import Favicon
 from delivery.console.objectives import ObjectivesPage
@@ -49,12 +50,14 @@ from delivery.console.views import (
     DeliveryPassOver,
     DeliveryReplay,
 )
+from delivery.console.views import DeliveryDetail, DeliveryPassOver, DeliveryReplay
 from delivery.console.work_orders import WorkOrderList, WorkOrderMove, WorkOrderNew, WorkOrderPage
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="deliveries"), name="home"),
     path("favicon.ico", Favicon.as_view(), name="favicon"),
     path("console/deliveries", DeliveryList.as_view(), name="deliveries"),
+    path("console/deliveries/export", DeliveryExport.as_view(), name="deliveries-export"),
     path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
     path("console/deliveries/<uuid:delivery_id>/curl", DeliveryCurl.as_view(), name="delivery-curl"),
     path(

@@ -16,8 +16,6 @@ from delivery import cancelling
 from delivery.console import curl
 from delivery.console.access import ConsoleView, htmx_of
 from delivery.console.detail import live_context, still_context
-from delivery.console.filters import DeliveryFilter, clean_query
-from delivery.console.paging import Cursor, capped_count, page_of
 from delivery.models import ApprovalKind, Delivery
 from delivery.order.pass_over import in_line, pass_over
 from delivery.rebuilt import rebuilt
@@ -27,28 +25,6 @@ from eventcenter.access.roles import Permission
 from eventcenter.access.scoping import require, within
 
 LIVE_ID = "live"  # the part of a page that polls replace
-
-
-class DeliveryList(ConsoleView):
-    def get(self, request: HttpRequest) -> HttpResponse:
-        query, cursor = clean_query(request.GET), Cursor.of(request.GET)
-        if "" in request.GET.values():  # a form without JavaScript sends its empty fields, too
-            return redirect(f"{reverse('deliveries')}?{query.urlencode()}".rstrip("?"))
-        visible = within(Delivery.objects.for_console(), self.principal)
-        filterset = DeliveryFilter(request.GET, queryset=visible, request=request)
-        count, more = capped_count(filterset.qs)
-        context = {
-            "page": page_of(filterset.qs, cursor),
-            "count": count,
-            "more": more,
-            "is_newest": cursor.is_newest,
-            "query": query.urlencode(),
-            "filters": [(name, value) for name, values in query.lists() for value in values],
-        }
-        if htmx_of(request).target == LIVE_ID:
-            return render(request, "console/_deliveries.html", context)
-        page_context = {"filter": filterset, "pills": list(filterset.pills()), **context}
-        return render(request, "console/deliveries.html", page_context)
 
 
 class DeliveryDetail(ConsoleView):
