@@ -57,6 +57,12 @@ def ends() -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
+def end_of(chain: str) -> int:
+    """Its last position; 0 when it is empty. Index: unique (chain, position)."""
+    last = AuditEntry.objects.filter(chain=chain).order_by("-position").values_list("position", flat=True).first()
+    return last or 0
+
+
 def entries(
     chain: str, after: int = 0, since: datetime | None = None, until: datetime | None = None
 ) -> Iterator[Stored]:

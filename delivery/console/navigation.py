@@ -55,6 +55,7 @@ GROUPS = (
         "Account for",
         (
             Room("objectives", "Objectives"),
+            Room("audit-trail", "Audit trail"),
             Room("readyz", "Health", needs=None),
         ),
     ),

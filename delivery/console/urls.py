@@ -5,6 +5,7 @@ from django.views.generic import RedirectView
 
 from delivery.console.alerts import AlertAcknowledge, AlertList, AlertPage
 from delivery.console.approvals import ApprovalList, ApprovalMove, ApprovalNew, ApprovalPage
+from delivery.console.audit_trail import AuditExport, AuditTrail, AuditVerify
 from delivery.console.feed import FeedList
 from delivery.console.objectives import ObjectivesPage
 from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
@@ -35,6 +36,9 @@ urlpatterns = [
     path("console/approvals/new", ApprovalNew.as_view(), name="approval-new"),
     path("console/approvals/<uuid:approval_id>", ApprovalPage.as_view(), name="approval"),
     path("console/approvals/<uuid:approval_id>/<slug:action>", ApprovalMove.as_view(), name="approval-move"),
+    path("console/audit", AuditTrail.as_view(), name="audit-trail"),
+    path("console/audit/export", AuditExport.as_view(), name="audit-export"),
+    path("console/audit/verify", AuditVerify.as_view(), name="audit-verify"),
     path("runbook", RunbookPage.as_view(), name="runbook"),
     path("console/work-orders", WorkOrderList.as_view(), name="work-orders"),
     path("console/work-orders/new", WorkOrderNew.as_view(), name="work-order-new"),
