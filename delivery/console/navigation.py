@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 from django.urls import reverse
 
-from eventcenter.access.principal import principal_of
+from eventcenter.access.principal import Principal, principal_of
 from eventcenter.access.roles import Permission
 
 
@@ -16,7 +16,8 @@ from eventcenter.access.roles import Permission
 class Room:
     """One entry. `count`: the context variable with how many wait there, if any, and what those are called.
 
-    `needs`: shown to whoever has it in some tenant; None: also to nobody in particular.
+    `needs`: shown to whoever has it in some tenant; None: also to nobody in particular. `platform`: True for the platform's
+    people alone, False for all others.
     """
 
     url_name: str
@@ -25,6 +26,7 @@ class Room:
     counted: str = ""
     tone: str = ""
     needs: Permission | None = Permission.VIEW
+    platform: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ GROUPS = (
         (
             Room("objectives", "Objectives"),
             Room("audit-trail", "Audit trail"),
-            Room("readyz", "Health", needs=None),
+            Room("system", "System", platform=True),
+            Room("readyz", "Health", needs=None, platform=False),
         ),
     ),
 )
@@ -79,10 +82,16 @@ def groups(request: HttpRequest, counts: Mapping[str, Callable[[], str]]) -> lis
     principal = principal_of(request)
     found = []
     for group in GROUPS:
-        seen = [room for room in group.rooms if room.needs is None or principal.may_anywhere(room.needs)]
+        seen = [room for room in group.rooms if _is_shown(room, principal)]
         if seen:
             found.append((group.label, [_entry(room, request.path, counts) for room in seen]))
     return found
+
+
+def _is_shown(room: Room, principal: Principal) -> bool:
+    if room.platform is not None and room.platform is not principal.may(Permission.VIEW, None):
+        return False
+    return room.needs is None or principal.may_anywhere(room.needs)
 
 
 def _entry(room: Room, path: str, counts: Mapping[str, Callable[[], str]]) -> Entry:

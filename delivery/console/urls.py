@@ -11,6 +11,7 @@ from delivery.console.objectives import ObjectivesPage
 from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
 from delivery.console.runbook import RunbookPage
 from delivery.console.sample_send import EndpointTestSend
+from delivery.console.system import SystemPage
 from delivery.console.views import DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
 from delivery.console.work_orders import WorkOrderList, WorkOrderMove, WorkOrderNew, WorkOrderPage
 
@@ -39,6 +40,7 @@ urlpatterns = [
     path("console/audit", AuditTrail.as_view(), name="audit-trail"),
     path("console/audit/export", AuditExport.as_view(), name="audit-export"),
     path("console/audit/verify", AuditVerify.as_view(), name="audit-verify"),
+    path("console/system", SystemPage.as_view(), name="system"),
     path("runbook", RunbookPage.as_view(), name="runbook"),
     path("console/work-orders", WorkOrderList.as_view(), name="work-orders"),
     path("console/work-orders/new", WorkOrderNew.as_view(), name="work-order-new"),
