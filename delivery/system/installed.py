@@ -73,7 +73,7 @@ def versions() -> list[Version]:
         Version("Event Center", str(settings.SPECTACULAR_SETTINGS["VERSION"])),
         Version("Python", platform.python_version()),
         Version("Django", django.get_version()),
-        Version("Kafka client", f"{confluent_kafka.version()[0]}, librdkafka {confluent_kafka.libversion()[0]}"),
+        Version("Kafka client", f"{confluent_kafka.__version__}, librdkafka {confluent_kafka.libversion()[0]}"),
     ]
 
 

@@ -17,7 +17,8 @@ DUTIES: Final = {
     "worker": "sends deliveries",
     "sweep": "finds what is due, or was lost",
     "replays": "works off replays",
-    "telemetry": "counts, judges alert rules",
+    "telemetry": "counts, makes metrics",
+    "evaluator": "judges alert rules",
     "pager": "calls people",
 }
 REMEMBERED: Final = timedelta(hours=1)  # a process that went silent is shown for so long
@@ -47,6 +48,19 @@ class Role:
     @property
     def is_missing(self) -> bool:
         return self.name in EXPECTED and not self.alive
+
+    @property
+    def shown(self) -> list[Process]:
+        """Those alive; of a role without any the last one."""
+        return [process for process in self.processes if process.is_alive] or list(self.processes[:1])
+
+    @property
+    def ended(self) -> int:
+        return len(self.processes) - len(self.shown)
+
+    @property
+    def tone(self) -> str:
+        return "good" if self.alive else "bad" if self.is_missing else "mute"
 
     @property
     def words(self) -> str:
