@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
@@ -68,7 +68,11 @@ class AuditFilter:
     def pills(self) -> list[Pill]:
         """What is applied, each with the way to take it away."""
         return [
-            Pill(LABELS[name], _shown(name, value), replace(self, **{name: ""}).query)
+            Pill(
+                LABELS[name],
+                _shown(name, value),
+                urlencode({key: self.values[key] for key in self.values if key != name}),
+            )
             for name, value in self.values.items()
         ]
 
