@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
+from typing import LiteralString
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -29,6 +30,12 @@ WITH RECURSIVE chains (chain) AS (
 SELECT c.chain, (SELECT max(e.position) FROM audit_auditentry e WHERE e.chain = c.chain) FROM chains c
 WHERE c.chain IS NOT NULL
 """
+# Indexes: (actor, id), (action, id), (target, id). A probe each.
+EXISTING: dict[str, LiteralString] = {
+    "actor": "SELECT v FROM unnest(%s::text[]) AS v WHERE EXISTS (SELECT 1 FROM audit_auditentry WHERE actor = v)",
+    "action": "SELECT v FROM unnest(%s::text[]) AS v WHERE EXISTS (SELECT 1 FROM audit_auditentry WHERE action = v)",
+    "target": "SELECT v FROM unnest(%s::text[]) AS v WHERE EXISTS (SELECT 1 FROM audit_auditentry WHERE target = v)",
+}
 READ_ROWS = 2_000
 LINK_FIELDS = tuple(field.name for field in fields(Link))
 
@@ -55,6 +62,19 @@ def ends() -> dict[str, int]:
     with connection.cursor() as cursor:
         cursor.execute(ENDS)
         return dict(cursor.fetchall())
+
+
+def end_of(chain: str) -> int:
+    """Its last position; 0 when it is empty. Index: unique (chain, position)."""
+    last = AuditEntry.objects.filter(chain=chain).order_by("-position").values_list("position", flat=True).first()
+    return last or 0
+
+
+def existing(column: str, values: Sequence[str]) -> list[str]:
+    """Those of the values that some entry has. `column` is one of EXISTING."""
+    with connection.cursor() as cursor:
+        cursor.execute(EXISTING[column], [list(values)])
+        return [row[0] for row in cursor.fetchall()]
 
 
 def entries(

@@ -74,10 +74,16 @@ class ChainCheck:
         self._holes: list[int] = []
 
     def run(self, entries: Iterable[Stored]) -> Iterator[Fault]:
+        """To the chain's end."""
+        yield from self.go_over(entries)
+        yield from self.at_end()
+
+    def go_over(self, entries: Iterable[Stored]) -> Iterator[Fault]:
+        """A part of the chain; another check goes on from `last`. An entry that was moved over the border between two is
+        told as a changed one."""
         for entry in entries:
             yield from self._entry(entry)
         yield from self._changed()
-        yield from self._heads()
 
     def _entry(self, entry: Stored) -> Iterator[Fault]:
         before = self.last or Start(entry.link.position - 1, entry.previous)
@@ -123,12 +129,13 @@ class ChainCheck:
             else:
                 yield self._fault(FaultKind.REORDERED, entry, f"it was written as entry {own}")
 
-    def _heads(self) -> Iterator[Fault]:
+    def at_end(self) -> Iterator[Fault]:
+        """What the heads say of an end that is reached."""
         forked = [position for position, digests in self._by_position.items() if len(digests) > 1]
         for position in sorted(forked):
             yield Fault(FaultKind.FORK, self.chain, position, "there are signed heads with different digests for it")
         top, end = max(self._by_position, default=0), self.last.position if self.last else 0
-        if top > end and not self.count:
+        if top > end and not end:
             text = f"a signed head says that it had {top} entries, and there is none"
             yield Fault(FaultKind.CHAIN_REMOVED, self.chain, 0, text)
         elif top > end:

@@ -12,7 +12,7 @@ from audit import export, heads, store
 from audit.heads import Claim, Head, HeadError
 from audit.models import AuditHead
 from audit.verify import ChainCheck, Fault, FaultKind, Start, Stored
-from eventcenter.audit_head_topic import HeadsAwayError, read_heads
+from eventcenter.audit_head_topic import READ_S, HeadsAwayError, read_heads
 from eventcenter.audit_heads import as_head
 
 TOLD_EVERY = 10_000
@@ -40,7 +40,7 @@ class Verdict:
 def check_stored(only: str | None, tell: Tell) -> Verdict:
     """Heads first: what is signed and sent meanwhile is then beyond what was read of them, not of the entries."""
     verdict = Verdict()
-    claims = _stored_claims(verdict)
+    claims = stored_claims(verdict)
     names = {only} if only else store.ends().keys() | {claim.chain for claim in claims}
     for chain in sorted(names):
         own = [claim for claim in claims if claim.chain == chain]
@@ -81,18 +81,21 @@ def _counted(chain: str, entries: Iterable[Stored], tell: Tell) -> Iterator[Stor
         yield entry
 
 
-def _stored_claims(verdict: Verdict) -> list[Claim]:
-    """Of the bus, which counts, and of our own table, which may be younger."""
-    rows = list(AuditHead.objects.all())
+def stored_claims(verdict: Verdict, only: str | None = None, within_s: float = READ_S) -> list[Claim]:
+    """Of the bus, which counts, and of our own table, which may be younger. `only`: one chain's; `within_s`: how long the
+    bus may take."""
+    stored = AuditHead.objects.filter(chain=only) if only else AuditHead.objects.all()
+    rows = list(stored)
     own = _verified(verdict, [as_head(row) for row in rows], "the head in the database")
     try:
-        topic = read_heads()
+        topic = read_heads(within_s)
     except HeadsAwayError as error:
         verdict.gaps.append(f"{error}. The signed heads there were not compared: only those in the database were.")
         return own
     name = settings.KAFKA_AUDIT_HEADS_TOPIC
     verdict.faults += [Fault(FaultKind.HEAD_REFUSED, name, 0, text) for text in topic.unreadable]
-    sent = _verified(verdict, topic.heads, f"a head on {name}")
+    found = [head for head in topic.heads if only in (None, head.claim.chain)]
+    sent = _verified(verdict, found, f"a head on {name}")
     if not topic.heads:
         verdict.gaps.append(f"The topic {name} is empty: no head on the bus to compare with.")
     else:

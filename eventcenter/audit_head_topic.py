@@ -30,8 +30,9 @@ class TopicHeads:
     unreadable: list[str] = field(default_factory=list)
 
 
-def read_heads() -> TopicHeads:
-    """All that the topic has now. Raises HeadsAwayError. No group, no offsets: nothing of it moves."""
+def read_heads(within_s: float = READ_S) -> TopicHeads:
+    """All that the topic has now. Raises HeadsAwayError, after `within_s` at the latest. No group, no offsets: nothing of it
+    moves."""
     consumer = Consumer(
         kafka_config(
             **{
@@ -44,25 +45,25 @@ def read_heads() -> TopicHeads:
         )
     )
     try:
-        return _read(consumer)
+        return _read(consumer, within_s)
     except KafkaException as error:
         raise HeadsAwayError(f"Kafka is away: {error.args[0].str()}") from None
     finally:
         consumer.close()
 
 
-def _read(consumer: Consumer) -> TopicHeads:
+def _read(consumer: Consumer, within_s: float) -> TopicHeads:
     name = settings.KAFKA_AUDIT_HEADS_TOPIC
-    topic = consumer.list_topics(name, timeout=METADATA_S).topics[name]
+    ends_at = time.monotonic() + within_s
+    topic = consumer.list_topics(name, timeout=min(METADATA_S, within_s)).topics[name]
     if topic.error is not None or not topic.partitions:
         raise HeadsAwayError(f"Kafka has no topic {name}; run manage.py create_topics")
     open_ends = set(topic.partitions)
     consumer.assign([TopicPartition(name, partition, 0) for partition in topic.partitions])
     found = TopicHeads()
-    ends_at = time.monotonic() + READ_S
     while open_ends:
         if time.monotonic() > ends_at:
-            raise HeadsAwayError(f"Kafka did not give all of {name} within {READ_S:.0f} s")
+            raise HeadsAwayError(f"Kafka did not give all of {name} within {within_s:.0f} s")
         message = consumer.poll(POLL_S)
         if message is not None:
             _take(found, message, open_ends)

@@ -348,6 +348,7 @@ class Heartbeat(models.Model):
     role = models.CharField(max_length=40, help_text="relay, consumer, worker, sweep …")
     instance = models.CharField(max_length=120, help_text="host:pid")
     seen_at = models.DateTimeField()
+    since = models.DateTimeField(db_default=Now(), help_text="Since when it beats without a silence.")
 
     objects = HeartbeatQuerySet.as_manager()
 

@@ -164,8 +164,9 @@ WITH gone AS (
 SELECT count(*) FROM gone
 """
 BEAT: LiteralString = """
-INSERT INTO eventcenter_heartbeat (role, instance, seen_at) VALUES (%s, %s, now())
-ON CONFLICT (role, instance) DO UPDATE SET seen_at = now()
+INSERT INTO eventcenter_heartbeat AS b (role, instance, seen_at) VALUES (%s, %s, now())
+ON CONFLICT (role, instance) DO UPDATE SET seen_at = now(),
+    since = CASE WHEN b.seen_at < now() - interval '15 seconds' THEN now() ELSE b.since END
 """
 
 

@@ -19,6 +19,8 @@ class Room:
 
     `needs`: shown to whoever has it in some tenant; None: also to nobody in particular. `by_tenant`: its list takes
     ?tenant=SLUG, and the way there carries the tenant that the reader has chosen.
+    `needs`: shown to whoever has it in some tenant; None: also to nobody in particular. `platform`: True for the platform's
+    people alone, False for all others.
     """
 
     url_name: str
@@ -28,6 +30,7 @@ class Room:
     tone: str = ""
     needs: Permission | None = Permission.VIEW
     by_tenant: bool = False
+    platform: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,9 @@ GROUPS = (
         "Account for",
         (
             Room("objectives", "Objectives"),
-            Room("readyz", "Health", needs=None),
+            Room("audit-trail", "Audit trail"),
+            Room("system", "System", platform=True),
+            Room("readyz", "Health", needs=None, platform=False),
         ),
     ),
 )
@@ -114,6 +119,21 @@ def _seen(rooms: tuple[Room, ...], principal: Principal) -> list[Room]:
 
 
 def _entry(room: Room, path: str, counts: Mapping[str, Callable[[], str]], tenant: str) -> Entry:
+    found = []
+    for group in GROUPS:
+        seen = [room for room in group.rooms if _is_shown(room, principal)]
+        if seen:
+            found.append((group.label, [_entry(room, request.path, counts) for room in seen]))
+    return found
+
+
+def _is_shown(room: Room, principal: Principal) -> bool:
+    if room.platform is not None and room.platform is not principal.may(Permission.VIEW, None):
+        return False
+    return room.needs is None or principal.may_anywhere(room.needs)
+
+
+def _entry(room: Room, path: str, counts: Mapping[str, Callable[[], str]]) -> Entry:
     url = reverse(room.url_name)
     current = "page" if path == url else "true" if path.startswith(f"{url}/") else ""
     count = counts[room.count]() if room.count in counts else ""

@@ -13,19 +13,26 @@ PAGE_ROWS = 50
 COUNT_MOST = 10_000
 
 T = TypeVar("T", bound=Model)
+Key = UUID | int
+KEY_MOST = 2**63 - 1  # of a bigint
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """Where a page begins: rows older than `before`, or rows newer than `after`; the newest page without both."""
 
-    before: UUID | None = None
-    after: UUID | None = None
+    before: Key | None = None
+    after: Key | None = None
 
     @classmethod
     def of(cls, query: QueryDict) -> Cursor:
         """From the URL; what is no id is as good as absent."""
         return cls(_uuid(query.get("before")), _uuid(query.get("after")))
+
+    @classmethod
+    def of_numbers(cls, query: QueryDict) -> Cursor:
+        """The same for rows whose ids are numbers, given out in the order of time."""
+        return cls(_number(query.get("before")), _number(query.get("after")))
 
     @property
     def is_newest(self) -> bool:
@@ -37,8 +44,8 @@ class Page(Generic[T]):
     """`older` and `newer`: the cursors of the neighbouring pages, None where there are none."""
 
     rows: list[T]
-    older: UUID | None
-    newer: UUID | None
+    older: Key | None
+    newer: Key | None
 
 
 def page_of(rows: QuerySet[T], cursor: Cursor, size: int = PAGE_ROWS) -> Page[T]:
@@ -67,3 +74,9 @@ def _uuid(text: str | None) -> UUID | None:
         return UUID(text or "")
     except ValueError:
         return None
+
+
+def _number(text: str | None) -> int | None:
+    return (
+        int(text) if text and text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= KEY_MOST else None
+    )

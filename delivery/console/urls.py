@@ -7,6 +7,7 @@ from delivery.console.alerts import AlertAcknowledge, AlertList, AlertPage
 from delivery.console.approvals import ApprovalList, ApprovalMove, ApprovalNew, ApprovalPage
 from delivery.console.events import EventBody, EventList, EventPage
 from delivery.console.deliveries import DeliveryExport, DeliveryList
+from delivery.console.audit_trail import AuditExport, AuditTrail, AuditVerify
 from delivery.console.feed import FeedList
 from delivery.console.icon import Favicon
 from delivery.console.objectives import ObjectivesPage
@@ -26,6 +27,7 @@ from delivery.console.subscribers.actions import (
 from delivery.console.subscribers.editing import SubscriptionEdit, SubscriptionNew
 from delivery.console.subscribers.listing import SubscriberList
 from delivery.console.subscribers.page import SubscriberPage, SubscriberYaml
+from delivery.console.system import SystemPage
 from delivery.console.views import DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
 from delivery.console.replays import CancelNew, ReplayList, ReplayMove, ReplayNew, ReplayPage
 from delivery.console.runbook import RunbookPage
@@ -101,6 +103,10 @@ urlpatterns = [
     path("console/approvals/new", ApprovalNew.as_view(), name="approval-new"),
     path("console/approvals/<uuid:approval_id>", ApprovalPage.as_view(), name="approval"),
     path("console/approvals/<uuid:approval_id>/<slug:action>", ApprovalMove.as_view(), name="approval-move"),
+    path("console/audit", AuditTrail.as_view(), name="audit-trail"),
+    path("console/audit/export", AuditExport.as_view(), name="audit-export"),
+    path("console/audit/verify", AuditVerify.as_view(), name="audit-verify"),
+    path("console/system", SystemPage.as_view(), name="system"),
     path("runbook", RunbookPage.as_view(), name="runbook"),
     path("console/work-orders", WorkOrderList.as_view(), name="work-orders"),
     path("console/work-orders/new", WorkOrderNew.as_view(), name="work-order-new"),

@@ -78,6 +78,11 @@ LEFT JOIN delivery_breaker AS b ON b.endpoint_id = e.id WHERE e.archived_at IS N
 
 def read(now: datetime) -> Gauges:
     """All of them, of all tenants. Redis' or Kafka's absence costs up to three seconds and gives None; PostgreSQL's raises."""
+    return stored(now, consumer_lag(), queue_depth())
+
+
+def stored(now: datetime, lag: int | None, queues: Mapping[str, int] | None) -> Gauges:
+    """All that PostgreSQL knows, with what was asked of the other two."""
     ((oldest_due_s,),) = rows(OLDEST_DUE, [now])
     ((outbox_depth, oldest_id),) = rows(OUTBOX, [COUNT_MOST])
     ((open_dispatches, in_flight),) = rows(DISPATCHES, [COUNT_MOST])
@@ -85,8 +90,8 @@ def read(now: datetime) -> Gauges:
         oldest_due_s=oldest_due_s or 0.0,
         outbox_depth=outbox_depth,
         outbox_age_s=max((now - id_time(oldest_id)).total_seconds(), 0.0) if oldest_id else 0.0,
-        consumer_lag=consumer_lag(),
-        queue_depth=queue_depth(),
+        consumer_lag=lag,
+        queue_depth=queues,
         in_flight=in_flight,
         open_dispatches=open_dispatches,
         held=_held(),

@@ -35,7 +35,6 @@ OPEN_TABLES = {
     "eventcenter_featureflag_users": "waffle's; no tenant in it",
     "delivery_dispatch": "ids alone, for workers",
     "subscriptions_signinidentity": "people's, of no tenant; read by the sign-in alone",
-    "audit_audithead": "no right on it at all (eventcenter migration 0009)",
     "audit_streamcursor": "no right on it at all (eventcenter migration 0009)",
     "delivery_telemetrycursor": "no right on it at all (delivery migration 0009)",
 }

@@ -14,6 +14,7 @@ from django.db import connection
 from django.db.models import AutoField, Model
 from django.utils import timezone
 
+from audit.models import AuditHead
 from audit.trail import Actor, record
 from delivery.models import (
     Alert,
@@ -148,6 +149,8 @@ def _operations(tenant: Tenant, endpoint: Endpoint, actor: Actor, mark: str) -> 
     yield from _alerting(tenant, endpoint, incident, mark)
     yield from _oversight(tenant, endpoint, mark)
     yield record(tenant.slug, actor, "endpoint.paused", f"endpoint:{endpoint.pk}", {"reason": f"{mark} reason"})
+    signed = {"position": 1, "digest": b"d" * 32, "key_id": f"{mark}-head", "signature": b"s" * 64}
+    yield AuditHead.objects.create(chain=tenant.slug, at=now, **signed)
 
 
 def _alerting(tenant: Tenant, endpoint: Endpoint, incident: Incident, mark: str) -> Iterator[Model]:
