@@ -3,7 +3,8 @@
 
 document.documentElement.classList.add("js");
 
-const WATCHED_MS = 1000;
+const QUICK_MS = 1000; // a list that is answered by "nothing new" in a few milliseconds: data-poll="quick"
+const WATCHED_MS = 2000;
 const HIDDEN_MS = 30000;
 let timer = 0;
 let knownRows = new Set();
@@ -14,7 +15,8 @@ const rowsOf = (part) => Array.from(part ? part.querySelectorAll("[data-row]") :
 
 function schedule() {
   clearTimeout(timer);
-  timer = setTimeout(poll, document.hidden ? HIDDEN_MS : WATCHED_MS);
+  const watched = live()?.dataset.poll === "quick" ? QUICK_MS : WATCHED_MS;
+  timer = setTimeout(poll, document.hidden ? HIDDEN_MS : watched);
 }
 
 // Text that somebody is selecting must not be taken from under the pointer.

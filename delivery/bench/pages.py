@@ -127,6 +127,8 @@ def _of_events(event: Event) -> Iterator[Page]:
     row = RejectedEvent.objects.order_by("-pk").first()
     if row is not None:  # of a database that was seeded before there were any
         yield Page("rejected_event", (reverse("rejected-event", args=[row.pk]),))
+
+
 def _filters(deliveries: str, dead: Delivery, event: Event) -> Iterator[Page]:
     """The list by what only some rows have, alone and together; what none has is looked for as far as a look goes."""
     hour, day = (f"{dead.planned_at - timedelta(hours=hours):%Y-%m-%dT%H:%M:%S}" for hours in (1, 24))

@@ -19,7 +19,7 @@ from delivery.console.audit_chains import VERIFIED, ChainState, chains_of, state
 from delivery.console.audit_export import FORMATS, download
 from delivery.console.audit_filter import AuditFilter, action_choices
 from delivery.console.audit_words import Detail, action_words, details_of, noun_words, target_url
-from delivery.console.paging import Cursor, capped_count, page_of
+from delivery.console.paging import NumberCursor, capped_count, page_of
 from delivery.console.views import LIVE_ID
 from eventcenter.access.principal import Principal
 from eventcenter.audit_parts import PART_MOST, CursorError, Part, Progress, go_on
@@ -49,7 +49,7 @@ class Line:
 
 class AuditTrail(ConsoleView):
     def get(self, request: HttpRequest) -> HttpResponse:
-        chains, cursor = chains_of(self.principal), Cursor.of_numbers(request.GET)
+        chains, cursor = chains_of(self.principal), NumberCursor.of(request.GET)
         applied = AuditFilter.of(request.GET.dict(), chains)
         if "" in request.GET.values():  # a form without JavaScript sends its empty fields, too
             return redirect(f"{reverse('audit-trail')}?{applied.query}".rstrip("?"))
@@ -98,7 +98,7 @@ class AuditVerify(ConsoleView):
 
 
 def _list_context(
-    applied: AuditFilter, principal: Principal, chains: Sequence[str], cursor: Cursor
+    applied: AuditFilter, principal: Principal, chains: Sequence[str], cursor: NumberCursor
 ) -> dict[str, object]:
     rows = applied.narrow(visible(principal, chains))
     count, more = capped_count(rows)

@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 
 from audit.audited_admin import actor_of
@@ -80,7 +80,7 @@ def live_context(asked: DeliveryFilter, cursor: Cursor, listing: Listing) -> dic
         "query": query.urlencode(),
         "filters": [(name, value) for name, values in query.lists() for value in values],
         "seen": f"{int(timezone.now().timestamp())}-{mark_of(listing.rows)}",
-        "cancel_url": _cancel_url(),
+        "cancel_url": reverse("cancel-new"),
     }
 
 
@@ -104,10 +104,3 @@ def _without(asked: DeliveryFilter, name: str) -> str:
     left = clean_query(asked.query)
     left.pop(name, None)
     return left.urlencode()
-
-
-def _cancel_url() -> str:
-    try:
-        return reverse("cancel-new")
-    except NoReverseMatch:
-        return ""

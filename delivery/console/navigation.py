@@ -43,20 +43,18 @@ GROUPS = (
     Group(
         "Live",
         (
+            Room("overview", "Overview", by_tenant=True),
             Room("deliveries", "Deliveries", by_tenant=True),
+            Room("events", "Events", by_tenant=True),
+            Room("subscribers", "Subscribers", by_tenant=True),
             Room("feed", "Feed", by_tenant=True),
-            Room("overview", "Overview"),
-            Room("deliveries", "Deliveries"),
-            Room("events", "Events"),
-            Room("subscribers", "Subscribers"),
-            Room("feed", "Feed"),
         ),
     ),
     Group(
         "Respond",
         (
             Room("alerts", "Alerts", "alerts_firing", "firing now", "alarm", by_tenant=True),
-            Room("replays", "Replays"),
+            Room("replays", "Replays", by_tenant=True),
             Room("approvals", "Approvals", "approvals_waiting", "waiting for you", by_tenant=True),
             Room("work-orders", "Work orders", by_tenant=True),
             Room("runbook", "Runbook"),
@@ -115,16 +113,7 @@ def address(room: Room, tenant: str) -> str:
 
 
 def _seen(rooms: tuple[Room, ...], principal: Principal) -> list[Room]:
-    return [room for room in rooms if room.needs is None or principal.may_anywhere(room.needs)]
-
-
-def _entry(room: Room, path: str, counts: Mapping[str, Callable[[], str]], tenant: str) -> Entry:
-    found = []
-    for group in GROUPS:
-        seen = [room for room in group.rooms if _is_shown(room, principal)]
-        if seen:
-            found.append((group.label, [_entry(room, request.path, counts) for room in seen]))
-    return found
+    return [room for room in rooms if _is_shown(room, principal)]
 
 
 def _is_shown(room: Room, principal: Principal) -> bool:
@@ -133,7 +122,7 @@ def _is_shown(room: Room, principal: Principal) -> bool:
     return room.needs is None or principal.may_anywhere(room.needs)
 
 
-def _entry(room: Room, path: str, counts: Mapping[str, Callable[[], str]]) -> Entry:
+def _entry(room: Room, path: str, counts: Mapping[str, Callable[[], str]], tenant: str) -> Entry:
     url = reverse(room.url_name)
     current = "page" if path == url else "true" if path.startswith(f"{url}/") else ""
     count = counts[room.count]() if room.count in counts else ""

@@ -21,17 +21,28 @@ KEY_MOST = 2**63 - 1  # of a bigint
 class Cursor:
     """Where a page begins: rows older than `before`, or rows newer than `after`; the newest page without both."""
 
-    before: Key | None = None
-    after: Key | None = None
+    before: UUID | None = None
+    after: UUID | None = None
 
     @classmethod
     def of(cls, query: QueryDict) -> Cursor:
         """From the URL; what is no id is as good as absent."""
         return cls(_uuid(query.get("before")), _uuid(query.get("after")))
 
+    @property
+    def is_newest(self) -> bool:
+        return self.before is None and self.after is None
+
+
+@dataclass(frozen=True, slots=True)
+class NumberCursor:
+    """The same for rows whose ids are numbers, given out in the order of time."""
+
+    before: int | None = None
+    after: int | None = None
+
     @classmethod
-    def of_numbers(cls, query: QueryDict) -> Cursor:
-        """The same for rows whose ids are numbers, given out in the order of time."""
+    def of(cls, query: QueryDict) -> NumberCursor:
         return cls(_number(query.get("before")), _number(query.get("after")))
 
     @property
@@ -48,7 +59,7 @@ class Page(Generic[T]):
     newer: Key | None
 
 
-def page_of(rows: QuerySet[T], cursor: Cursor, size: int = PAGE_ROWS) -> Page[T]:
+def page_of(rows: QuerySet[T], cursor: Cursor | NumberCursor, size: int = PAGE_ROWS) -> Page[T]:
     """One query of at most `size` + 1 rows. An `after` page that is not full becomes the newest page."""
     if cursor.after is not None:
         ahead = list(rows.filter(pk__gt=cursor.after).order_by("pk")[: size + 1])

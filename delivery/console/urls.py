@@ -5,68 +5,44 @@ from django.views.generic import RedirectView
 
 from delivery.console.alerts import AlertAcknowledge, AlertList, AlertPage
 from delivery.console.approvals import ApprovalList, ApprovalMove, ApprovalNew, ApprovalPage
-from delivery.console.events import EventBody, EventList, EventPage
-from delivery.console.deliveries import DeliveryExport, DeliveryList
 from delivery.console.audit_trail import AuditExport, AuditTrail, AuditVerify
+from delivery.console.deliveries import DeliveryExport, DeliveryList
+from delivery.console.events import EventBody, EventList, EventPage
 from delivery.console.feed import FeedList
 from delivery.console.icon import Favicon
 from delivery.console.objectives import ObjectivesPage
-from delivery.console.rejected import RejectedList, RejectedPage, RejectedReingest, RejectedReingestAll, RejectedValue
 from delivery.console.overview.view import Overview
-from delivery.console.replays import ReplayList, ReplayMove, ReplayNew, ReplayPage
+from delivery.console.rejected import RejectedList, RejectedPage, RejectedReingest, RejectedReingestAll, RejectedValue
+from delivery.console.replays import CancelNew, ReplayList, ReplayMove, ReplayNew, ReplayPage
 from delivery.console.runbook import RunbookPage
 from delivery.console.sample_send import EndpointTestSend
 from delivery.console.search import SearchPage
-from delivery.console.tenant_switch import TenantSwitch
-from delivery.console.subscribers.actions import (
-    SubscriberPause,
-    SubscriberProbe,
-    SubscriberResume,
-    SubscriberRotate,
-)
+from delivery.console.subscribers.actions import SubscriberPause, SubscriberProbe, SubscriberResume, SubscriberRotate
 from delivery.console.subscribers.editing import SubscriptionEdit, SubscriptionNew
 from delivery.console.subscribers.listing import SubscriberList
 from delivery.console.subscribers.page import SubscriberPage, SubscriberYaml
 from delivery.console.system import SystemPage
-from delivery.console.views import DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
-from delivery.console.replays import CancelNew, ReplayList, ReplayMove, ReplayNew, ReplayPage
-from delivery.console.runbook import RunbookPage
-from delivery.console.sample_send import EndpointTestSend
-from delivery.console.views import DeliveryCancel, DeliveryDetail, DeliveryList, DeliveryPassOver, DeliveryReplay
-from delivery.console.work_orders import WorkOrderList, WorkOrderMove, WorkOrderNew, WorkOrderPage
-
-urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="deliveries", query_string=True), name="home"),
-    path("console/search", SearchPage.as_view(), name="search"),
-    path("console/tenant", TenantSwitch.as_view(), name="tenant-switch"),
-    path("", RedirectView.as_view(pattern_name="overview"), name="home"),
-    path("console/", Overview.as_view(), name="overview"),
-    path("console/deliveries", DeliveryList.as_view(), name="deliveries"),
-    path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
-    path("console/deliveries/cancel", CancelNew.as_view(), name="cancel-new"),
+from delivery.console.tenant_switch import TenantSwitch
 from delivery.console.views import (
     DeliveryCancel,
     DeliveryCurl,
     DeliveryDetail,
-    DeliveryList,
     DeliveryPassOver,
     DeliveryReplay,
 )
-from delivery.console.views import DeliveryDetail, DeliveryPassOver, DeliveryReplay
 from delivery.console.work_orders import WorkOrderList, WorkOrderMove, WorkOrderNew, WorkOrderPage
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="deliveries"), name="home"),
+    path("", RedirectView.as_view(pattern_name="overview", query_string=True), name="home"),
     path("favicon.ico", Favicon.as_view(), name="favicon"),
+    path("console/", Overview.as_view(), name="overview"),
+    path("console/search", SearchPage.as_view(), name="search"),
+    path("console/tenant", TenantSwitch.as_view(), name="tenant-switch"),
     path("console/deliveries", DeliveryList.as_view(), name="deliveries"),
     path("console/deliveries/export", DeliveryExport.as_view(), name="deliveries-export"),
+    path("console/deliveries/cancel", CancelNew.as_view(), name="cancel-new"),
     path("console/deliveries/<uuid:delivery_id>", DeliveryDetail.as_view(), name="delivery"),
     path("console/deliveries/<uuid:delivery_id>/curl", DeliveryCurl.as_view(), name="delivery-curl"),
-    path(
-        "console/deliveries/cancel",
-        RedirectView.as_view(pattern_name="deliveries", query_string=True),
-        name="cancel-new",
-    ),
     path("console/deliveries/<uuid:delivery_id>/cancel", DeliveryCancel.as_view(), name="delivery-cancel"),
     path("console/deliveries/<uuid:delivery_id>/replay", DeliveryReplay.as_view(), name="delivery-replay"),
     path("console/deliveries/<uuid:delivery_id>/pass-over", DeliveryPassOver.as_view(), name="delivery-pass-over"),

@@ -13,7 +13,7 @@ READ_REVERSE = f"REVOKE SELECT ON audit_audithead FROM {WEB_ROLE};"
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("audit", "0005_reading_indexes"), ("eventcenter", "0012_event_tracestate")]
+    dependencies: ClassVar = [("audit", "0005_reading_indexes"), ("eventcenter", "0014_search")]
     operations: ClassVar = [
         migrations.RunSQL(
             protect("audit_audithead", "chain IN (SELECT slug FROM subscriptions_tenant)"),

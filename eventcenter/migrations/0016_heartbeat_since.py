@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("eventcenter", "0013_heads_can_be_read")]
+    dependencies: ClassVar = [("eventcenter", "0015_heads_can_be_read")]
 
     operations: ClassVar = [
         migrations.AddField(
