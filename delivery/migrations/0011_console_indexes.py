@@ -43,7 +43,9 @@ def _make(cursor, name, definition):
         if cursor.fetchone():
             continue  # an earlier run came this far
         cursor.execute(f"DROP INDEX IF EXISTS {own}")  # one that an earlier run left half made is of no use
-        cursor.execute(f"CREATE INDEX CONCURRENTLY {own} ON {partition} {definition}")
+        # Within a transaction, where somebody put several migrations into one, it can only be made the other way.
+        concurrently = "" if cursor.db.in_atomic_block else "CONCURRENTLY"
+        cursor.execute(f"CREATE INDEX {concurrently} {own} ON {partition} {definition}")
         cursor.execute(f"ALTER INDEX {name} ATTACH PARTITION {own}")
 
 

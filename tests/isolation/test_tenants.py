@@ -33,6 +33,7 @@ pytestmark = pytest.mark.django_db
 
 API = "internal/"
 # Words that parameters by name may take; the paths they make must not work either.
+CONSOLE = "console/"
 VERBS = ("start", "pause", "resume", "cancel", "approve", "reject", "close")
 METHODS = ("get", "post", "put", "patch", "delete")
 ROWS_A_MODEL = 2
@@ -185,12 +186,12 @@ class Walk:
             return sorted({str(key) for key in keys if isinstance(key, int)})
         if url.route.startswith("admin/"):
             return [str(key) for key in keys] or ["1"]
-        return [*VERBS, *self._names()]
+        return list(VERBS) if name == "action" else [*VERBS, *self._names()]
 
     def _of_room(self, url: Url, name: str) -> list[Any]:
         """The rows that the path names before the parameter (endpoints/<int:pk>): all kinds of rows in all places would
         be some thousand calls a room. None where no model is called so."""
-        before = re.search(rf"([\w-]+)/<(?:\w+:)?{name}>", url.route) if url.route.startswith(API) else None
+        before = re.search(rf"([\w-]+)/<(?:\w+:)?{name}>", url.route) if url.route.startswith((API, CONSOLE)) else None
         room = before[1].replace("-", "") if before else "-"
         return [
             row
@@ -307,7 +308,9 @@ def _body(answer: HttpResponseBase) -> str:
     return str(body.decode("utf-8", "replace"))
 
 
-_VARIES = re.compile(r'(csrfmiddlewaretoken" value="|csrfToken": ?"|nonce-|data-csrf=")[^"\']+|<time[^>]*>[^<]*</time>')
+_VARIES = re.compile(
+    r'(csrfmiddlewaretoken" value="|csrfToken": ?"|nonce-|data-csrf=")[^"\']+|<time[^>]*>[^<]*</time>|(?<="seen": ")\d+'
+)
 
 
 def _plain(answer: HttpResponseBase) -> str:

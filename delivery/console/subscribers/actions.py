@@ -182,7 +182,7 @@ class SubscriberRotate(ConsoleView):
         if made is None:
             messages.error(request, ROTATED_MEANWHILE if is_signed(endpoint) else NOT_SIGNED)
             return redirect("subscriber", endpoint_id)
-        return render(request, "console/subscriber_secret.html", {"endpoint": endpoint, "shown": made})
+        return render(request, "console/subscriber_secret.html", {"endpoint": endpoint, "made": made})
 
 
 def rotated(endpoint: Endpoint, actor: Actor, newest: str) -> Shown | None:

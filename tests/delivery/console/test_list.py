@@ -57,8 +57,8 @@ def ids(deliveries: list[Delivery]) -> list[str]:
     return [str(delivery.pk) for delivery in deliveries]
 
 
-def test_root_leads_to_the_deliveries(ops: Client) -> None:
-    assert ops.get("/").headers["Location"] == URL
+def test_root_leads_to_the_overview(ops: Client) -> None:
+    assert ops.get("/").headers["Location"] == reverse("overview")
 
 
 def test_newest_come_first_with_what_a_row_shows(ops: Client) -> None:

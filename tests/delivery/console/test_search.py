@@ -22,6 +22,7 @@ URL = "/console/search"
 PALETTE = {"HX-Request": "true", "HX-Target": "palette-found"}
 TRACE = "5b8aa5a2d2c872e8321cf37308d69df2"
 FRAME_QUERIES = 5  # session, user, roles; due keys; alerts that fire
+NOBODYS = "f85411ca-1beb-4749-bad4-58ededf7f8ce"
 
 
 @pytest.fixture
@@ -148,9 +149,7 @@ def test_plugins_that_begin_alike_are_offered_when_none_has_the_name(ops: Client
     assert "?q=payments-gateway" not in page(viewer_of(factories.TenantFactory()), "payments")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "  ", "a\0b", "%", "_", "\\", "'", "x" * 5000, "<script>x()</script>", str(uuid4())]
-)
+@pytest.mark.parametrize("text", ["", "  ", "a\0b", "%", "_", "\\", "'", "x" * 5000, "<script>x()</script>", NOBODYS])
 def test_page_says_what_can_be_searched_for_when_nothing_is_found(ops: Client, text: str) -> None:
     shown = page(ops, text)
 

@@ -143,7 +143,7 @@ def test_password_is_not_taken_when_it_is_switched_off(browser: Browser, setting
     "following", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "/\\evil.example"]
 )
 def test_next_page_is_ours_when_another_site_is_asked_for(browser: Browser, following: str) -> None:
-    assert browser.sign_in(following=following).headers["Location"] == "/console/deliveries"
+    assert browser.sign_in(following=following).headers["Location"] == "/console/"
 
 
 def test_sign_in_is_refused_when_its_state_is_unknown(browser: Browser, provider: IdentityProvider) -> None:

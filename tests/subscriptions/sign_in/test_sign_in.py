@@ -58,8 +58,8 @@ def test_sign_in_and_out_are_in_the_trail_and_the_session_key_changes(client: Cl
 def test_next_page_is_ours_when_another_site_is_asked_for(client: Client, following: str) -> None:
     UserFactory(username="eva")
 
-    assert sign_in(client, following=following) == "/console/deliveries"
-    assert client.get(URL, {"next": following}).headers["Location"] == "/console/deliveries"
+    assert sign_in(client, following=following) == "/console/"
+    assert client.get(URL, {"next": following}).headers["Location"] == "/console/"
     assert client.post("/sign-out", {"next": following}).headers["Location"] == "/sign-in"
 
 
@@ -67,7 +67,7 @@ def test_next_page_is_ours_when_another_site_is_asked_for(client: Client, follow
 def test_sign_in_leads_on_when_it_is_its_own_next_page(client: Client, following: str) -> None:
     client.force_login(UserFactory())
 
-    assert client.get(URL, {"next": following}).headers["Location"] == "/console/deliveries"
+    assert client.get(URL, {"next": following}).headers["Location"] == "/console/"
 
 
 def test_admin_has_the_same_sign_in(client: Client) -> None:
