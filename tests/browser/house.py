@@ -103,13 +103,27 @@ class Subscriber:
         return self.house.publish(plugin, version, count, source=f"/{self.name}")
 
     def is_known(self) -> bool:
-        """Whether the processes follow it by now: a release of a plugin "probe-…" reached it."""
-        [event] = self.release(f"probe-{self.name}")
-        eventually(lambda: event in self._probes(), timeout=30.0)
-        return bool(self.house.call("GET", f"deliveries?event={event}&endpoint={self.id}")["items"])
+        """Whether the processes follow it by now: a release reached it. Its receiver answers 204 until then."""
+        return bool(self._probed())
 
-    def _probes(self) -> list[str]:
-        return [each["id"] for each in self.house.call("GET", f"events?subject=probe-{self.name}")["items"]]
+    def is_held(self) -> bool:
+        """Whether the processes know by now that it is paused: what is released waits."""
+        [probe] = self._probed()
+        return eventually(lambda: self._settled(probe["id"])) == "pending"
+
+    def _probed(self) -> list[dict[str, Any]]:
+        """The deliveries to it of one more release, once that is ingested."""
+        subject = f"probe-{self.name}"
+        [event] = self.release(subject)
+        call = self.house.call
+        eventually(lambda: event in [each["id"] for each in call("GET", f"events?subject={subject}")["items"]])
+        found: list[dict[str, Any]] = call("GET", f"deliveries?event={event}&endpoint={self.id}")["items"]
+        return found
+
+    def _settled(self, delivery_id: str) -> str:
+        """Its status once it is held or has ended; "" until then."""
+        told = self.house.call("GET", f"deliveries/{delivery_id}")
+        return str(told["status"]) if told["held_reason"] or told["status"] != "pending" else ""
 
     def deliveries(self, status: str, least: int = 1) -> list[dict[str, Any]]:
         """Newest first, once there are so many."""

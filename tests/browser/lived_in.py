@@ -22,8 +22,8 @@ RELEASES = (
 UNKNOWN_TYPE = "plugin.release.yanked"
 
 
-def live(house: House, receiver: Receiver) -> None:
-    """Returns when all of it is there to be seen."""
+def live(house: House, receiver: Receiver) -> list[str]:
+    """Returns when all of it is there to be seen: paths to what is one of many, so that no first link leads there."""
     failing, gone = house.subscriber(receiver.url("/alerting")), house.subscriber(receiver.url("/gone"))
     receiver.script("/alerting", Answer(503, [("content-type", "text/plain")], b"upstream is down\n"))
     receiver.script("/gone", Answer(410))
@@ -34,20 +34,35 @@ def live(house: House, receiver: Receiver) -> None:
     gone.release("django-ca", "2.1.1")  # which disables it: an alert
     dead = failing.deliveries("dead", least=APPROVAL_REPLAY_COUNT + 1)
     gone.deliveries("dead")
-    _act(house, failing, dead[0]["id"])
+    draft = _act(house, failing, dead[0]["id"])
     write_unknown_type(house)
     blocked.release("django-filebrowser", "4.0.3")  # the newest: a dead one that holds up its key
-    blocked.deliveries("dead")
+    [stuck] = blocked.deliveries("dead")
+    paused = house.subscriber(receiver.url("/paused"))
+    house.call("POST", f"endpoints/{paused.id}/pause", {"reason": "Their database moves."})
+    eventually(paused.is_held, timeout=30.0)
+    [held, *_] = paused.deliveries("pending")
+    slow = house.call("POST", "replays", {"ids": [each["id"] for each in dead[:4]], "rate_per_s": 0.1})
+    return [
+        f"/console/deliveries/{stuck['id']}",
+        f"/console/deliveries/{held['id']}",
+        f"/console/subscribers/{paused.id}",
+        f"/console/replays/{slow['id']}",
+        f"/console/replays/{draft}",
+        "/console/search?q=django-ca",
+    ]
 
 
-def _act(house: House, failing: Subscriber, delivery_id: str) -> None:
-    """Few are replayed at once; many wait for a second person; somebody looks after one of them by hand."""
+def _act(house: House, failing: Subscriber, delivery_id: str) -> str:
+    """Few are replayed at once; many wait for a second person; somebody looks after one of them by hand. Returns the id of
+    the replay that waits."""
     house.call("POST", "replays", {"ids": [delivery_id], "reason": "Is it back?"})
     many = house.call("POST", "replays", {"endpoint": failing.id, "status": ["dead", "delivered"], "dry_run": True})
     asked = {"kind": "replay.start", "target": many["id"], "reason": "They fixed their ingress."}
     house.call("POST", "approvals", asked)
     links = [{"kind": "delivery", "id": delivery_id}]
     house.call("POST", "work-orders", {"title": "Ask the alerting team about the 503s", "links": links})
+    return str(many["id"])
 
 
 def write_unknown_type(house: House) -> str:

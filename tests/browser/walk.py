@@ -12,19 +12,32 @@ from playwright.sync_api import Page
 from delivery.console import urls
 
 # What answers with a file, which is no page.
-FILES = {"deliveries-export"}
+# Or leads away at once: what a POST gives is no page of its own.
+FILES = {
+    "deliveries-export",
+    "event-body",
+    "rejected-value",
+    "delivery-curl",
+    "audit-export",
+    "audit-verify",
+    "favicon",
+}
 
 
 @dataclass
 class Walk:
-    """`found`: the first path to each kind of page, by its URL's name, in the order in which a reader would meet them."""
+    """`found`: the first path to each kind of page, by its URL's name, in the order in which a reader would meet them.
+
+    `but`: a selector of parts whose links are not followed.
+    """
 
     page: Page
+    but: str = "nothing"
     found: dict[str, str] = field(default_factory=dict)
 
-    def __call__(self, start: str = "/") -> Iterator[str]:
+    def __call__(self, *starts: str) -> Iterator[str]:
         """Opens one page after the other and gives its name while it is open. AssertionError where a link leads nowhere."""
-        waiting = [start]
+        waiting = list(starts or ("/",))
         while waiting:
             path = waiting.pop(0)
             response = self.page.goto(path)
@@ -38,7 +51,8 @@ class Walk:
 
     def _links(self) -> list[str]:
         """Those to kinds of pages that were not met yet."""
-        hrefs = self.page.eval_on_selector_all("a[href^='/']", "links => links.map(link => link.getAttribute('href'))")
+        followed = f"a[href^='/']:not({self.but} a)"
+        hrefs = self.page.eval_on_selector_all(followed, "links => links.map(link => link.getAttribute('href'))")
         fresh = {}
         for href in hrefs:
             name = name_of(urlsplit(href).path)

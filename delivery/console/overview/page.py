@@ -51,6 +51,7 @@ def now_part(scope: Scope, period: Period, found: Report, now: datetime) -> dict
     return {
         "verdict": verdict(facts),
         "figures": figures.figures(found, waits, scope.slug, span.since),
+        "sees_platform": scope.is_all,
         "platform": figures.of_platform(waiting.platform(now)) if scope.is_all else [],
         "troubled": trouble.with_held(shown, trouble.held(shown)),
         "troubled_count": len(every),
