@@ -21,6 +21,8 @@ KAFKA_POM := tests/kafka/pom.xml
 # Named by the pom's checksum: another version of the broker goes into another directory.
 KAFKA_JARS = $(CACHE)/kafka-$(shell cksum < $(KAFKA_POM) | cut -d' ' -f1)
 
+ON_APACHE = STACK_KAFKA=apache STACK_KAFKA_JARS="$(KAFKA_JARS)"
+
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -42,7 +44,12 @@ else
 endif
 
 test-kafka: setup $(KAFKA_JARS)/complete ## Run the tests marked kafka on Apache Kafka (needs mvn and a JVM >= 17)
-	@STACK_KAFKA=apache STACK_KAFKA_JARS="$(KAFKA_JARS)" exec $(BIN)/python -m pytest -m kafka $(ARGS)
+ifeq ($(ARGS),)
+	@$(ON_APACHE) $(BIN)/python -m pytest -m kafka -n $(TEST_PROCESSES) --dist loadfile $(addprefix --ignore=,$(ALONE))
+	@$(ON_APACHE) exec $(BIN)/python -m pytest -m kafka $(ALONE)
+else
+	@$(ON_APACHE) exec $(BIN)/python -m pytest -m kafka $(ARGS)
+endif
 
 screenshots: setup ## Take the pictures of the console's pages anew, into docs/console/
 	@SCREENSHOTS_DIRECTORY=docs/console exec $(BIN)/python -m pytest tests/browser/test_pages.py -k whole $(ARGS)
