@@ -42,66 +42,67 @@ class PageFailed(Exception):
 
 def pages() -> Iterator[Page]:
     """Every page of the console that reads what grows with traffic."""
-    deliveries = reverse("deliveries")
     dead = Delivery.objects.filter(tenant__slug=BIG, status=DeliveryStatus.DEAD).order_by("-pk").first()
     event = Event.objects.filter(tenant__slug=BIG).order_by("-pk").first()
-    middle = Delivery.objects.order_by("pk").values_list("pk", flat=True)[1_000]
     assert dead is not None
     assert event is not None
     overview = reverse("overview")
     for period in ("1h", "24h", "7d"):
         whose = ("", *(f"&tenant={slug}" for slug in (BIG, SMALL)))
         yield Page(f"overview_{period}", tuple(f"{overview}?period={period}{tenant}" for tenant in whose))
-    yield Page("deliveries", (deliveries,))
-    yield Page("deliveries_tenant", tuple(f"{deliveries}?tenant={slug}" for slug in (BIG, SMALL)))
-    for status in DeliveryStatus.values:
-        yield Page(
-            f"deliveries_{status}",
-            (
-                f"{deliveries}?status={status}",
-                *(f"{deliveries}?tenant={slug}&status={status}" for slug in (BIG, SMALL)),
-            ),
-        )
-    yield Page(
-        "deliveries_subscriber",
-        (
-            f"{deliveries}?subscriber=endpoint-{dead.endpoint_id}",
-            f"{deliveries}?subscriber=subscription-{dead.subscription_id}",
-        ),
-    )
-    yield Page("deliveries_deep", (f"{deliveries}?before={middle}", f"{deliveries}?tenant={BIG}&before={middle}"))
-    yield from _filters(deliveries, dead, event)
-    yield Page("delivery", (reverse("delivery", args=[dead.pk]),))
-    yield Page(
-        "search_release", tuple(f"{reverse('search')}?q={text}" for text in ("plugin-7", "1.8.1", "plugin-7@1.7.3"))
-    )
-    yield Page("search_trace", (f"{reverse('search')}?q={event.traceparent}",))
-    yield Page(
-        "search_nothing", tuple(f"{reverse('search')}?q={text}" for text in ("plugin", "nothing-like-it", "sink"))
-    )
+    yield from _of_deliveries(dead, event)
+    yield from _of_search(event)
     yield from _of_events(event)
-    subscribers = reverse("subscribers")
-    yield Page("subscribers", (subscribers, f"{subscribers}?tenant={BIG}", f"{subscribers}?trouble=yes&q=sink"))
-    endpoint_ids = [dead.endpoint_id, *Endpoint.objects.filter(tenant__slug=SMALL).values_list("pk", flat=True)[:1]]
-    spans = ("1h", "24h", "7d")
-    yield from (
-        Page(f"subscriber_{span}", tuple(f"{reverse('subscriber', args=[pk])}?period={span}" for pk in endpoint_ids))
-        for span in spans
-    )
-    yield Page("subscriber_yaml", (reverse("subscriber-yaml", args=[dead.endpoint_id]),))
-    yield Page("subscription_edit", (reverse("subscription-edit", args=[dead.subscription_id]),))
-    yield from (Page(name, (reverse(name),)) for name in ("feed", "replays", "approvals", "work-orders"))
-    opened = Delivery.objects.filter(tenant__slug=BIG).open().order_by("-pk").first()
-    if opened is not None:
-        yield Page("delivery_cancel", (reverse("delivery-cancel", args=[opened.pk]),))
-    yield Page("replay_new", (f"{reverse('replay-new')}?tenant={BIG}&status=dead&code=5xx",))
-    yield Page("cancel_new", (f"{reverse('cancel-new')}?tenant={BIG}&code=5xx",))
-    yield Page("system", (reverse("system"),))
+    yield from _of_subscribers(dead)
+    yield from (Page(name, (reverse(name),)) for name in ("feed", "replays", "approvals", "work-orders", "system"))
     trail = reverse("audit-trail")
     yield Page("audit_trail", (trail, *(f"{trail}?tenant={slug}" for slug in (BIG, SMALL)), f"{trail}?action=endpoint"))
     yield Page("admin_deliveries", (reverse("admin:delivery_delivery_changelist"),))
     yield Page("admin_events", (reverse("admin:eventcenter_event_changelist"),))
     yield Page("admin_event", (reverse("admin:eventcenter_event_change", args=[event.pk]),))
+
+
+def _of_deliveries(dead: Delivery, event: Event) -> Iterator[Page]:
+    """The list, one delivery, and what is begun from there."""
+    deliveries = reverse("deliveries")
+    middle = Delivery.objects.order_by("pk").values_list("pk", flat=True)[1_000]
+    yield Page("deliveries", (deliveries,))
+    yield Page("deliveries_tenant", tuple(f"{deliveries}?tenant={slug}" for slug in (BIG, SMALL)))
+    for status in DeliveryStatus.values:
+        of_tenants = (f"{deliveries}?tenant={slug}&status={status}" for slug in (BIG, SMALL))
+        yield Page(f"deliveries_{status}", (f"{deliveries}?status={status}", *of_tenants))
+    keys = (f"endpoint-{dead.endpoint_id}", f"subscription-{dead.subscription_id}")
+    yield Page("deliveries_subscriber", tuple(f"{deliveries}?subscriber={key}" for key in keys))
+    yield Page("deliveries_deep", (f"{deliveries}?before={middle}", f"{deliveries}?tenant={BIG}&before={middle}"))
+    yield from _filters(deliveries, dead, event)
+    yield Page("delivery", (reverse("delivery", args=[dead.pk]),))
+    opened = Delivery.objects.filter(tenant__slug=BIG).open().order_by("-pk").first()
+    if opened is not None:
+        yield Page("delivery_cancel", (reverse("delivery-cancel", args=[opened.pk]),))
+    yield Page("replay_new", (f"{reverse('replay-new')}?tenant={BIG}&status=dead&code=5xx",))
+    yield Page("cancel_new", (f"{reverse('cancel-new')}?tenant={BIG}&code=5xx",))
+
+
+def _of_search(event: Event) -> Iterator[Page]:
+    """Releases, a trace, and what nothing is called exactly."""
+    asked = {
+        "search_release": ("plugin-7", "1.8.1", "plugin-7@1.7.3"),
+        "search_trace": (event.traceparent,),
+        "search_nothing": ("plugin", "nothing-like-it", "sink"),
+    }
+    for name, texts in asked.items():
+        yield Page(name, tuple(f"{reverse('search')}?q={text}" for text in texts))
+
+
+def _of_subscribers(dead: Delivery) -> Iterator[Page]:
+    """The list, an endpoint of the big tenant and one of a small one, and its subscription."""
+    subscribers = reverse("subscribers")
+    yield Page("subscribers", (subscribers, f"{subscribers}?tenant={BIG}", f"{subscribers}?trouble=yes&q=sink"))
+    keys = [dead.endpoint_id, *Endpoint.objects.filter(tenant__slug=SMALL).values_list("pk", flat=True)[:1]]
+    for span in ("1h", "24h", "7d"):
+        yield Page(f"subscriber_{span}", tuple(f"{reverse('subscriber', args=[key])}?period={span}" for key in keys))
+    yield Page("subscriber_yaml", (reverse("subscriber-yaml", args=[dead.endpoint_id]),))
+    yield Page("subscription_edit", (reverse("subscription-edit", args=[dead.subscription_id]),))
 
 
 def _of_events(event: Event) -> Iterator[Page]:
