@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from eventcenter import row_security
@@ -17,11 +19,16 @@ pytestmark = pytest.mark.django_db
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
+def seconds_ago(count: int) -> datetime:
+    """Ids of one millisecond have no order among them."""
+    return timezone.now() - timedelta(seconds=count)
+
+
 def test_events_are_found_newest_first_when_their_release_is_named() -> None:
     tenant = factories.TenantFactory()
     made = [
-        factories.EventFactory(tenant=tenant, subject="search", version=version)
-        for version in ("1.0.0", "1.1.0", "1.0.0")
+        factories.EventFactory(tenant=tenant, subject="search", version=version, accepted_at=seconds_ago(3 - place))
+        for place, version in enumerate(("1.0.0", "1.1.0", "1.0.0"))
     ]
     factories.EventFactory(subject="other", version="1.0.0", tenant=tenant)
 
@@ -58,7 +65,7 @@ def test_only_the_given_tenants_events_are_found() -> None:
 
 
 def test_page_ends_and_the_next_begins_where_it_is_told() -> None:
-    made = factories.EventFactory.create_batch(3, subject="paged")
+    made = [factories.EventFactory(subject="paged", accepted_at=seconds_ago(3 - place)) for place in range(3)]
 
     first = matching_events(sought("paged"), None, most=2)
     assert [pk for pk, _ in first] == [made[2].pk, made[1].pk]

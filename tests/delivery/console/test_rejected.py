@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from audit.models import AuditEntry
 from delivery.console import reingest_batch
@@ -17,7 +19,7 @@ from eventcenter.kept_messages import headers_as_json
 from eventcenter.models import OutboxMessage, RejectedEvent
 from subscriptions.models import Tenant
 from tests.delivery.bus_messages import release
-from tests.factories import RejectedEventFactory, TenantFactory, UserFactory
+from tests.factories import RejectedEventFactory, TenantFactory, UserFactory, event_id_at
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("event_types")]
 URL = "/console/events/rejected"
@@ -64,8 +66,11 @@ def text_of(client: Client, name: str, row: RejectedEvent) -> str:
 
 
 def test_list_is_filtered_by_reason_tenant_and_state(ops: Client, acme: Tenant, django_assert_num_queries: Any) -> None:
-    lost = RejectedEventFactory(tenant_slug="nobody", reason="unknown_tenant")
-    own = RejectedEventFactory(tenant_slug="acme")
+    now = timezone.now()  # ids of one millisecond have no order among them
+    lost = RejectedEventFactory(
+        tenant_slug="nobody", reason="unknown_tenant", id=event_id_at(now - timedelta(seconds=2))
+    )
+    own = RejectedEventFactory(tenant_slug="acme", id=event_id_at(now - timedelta(seconds=1)))
     done = mended()
     ops.post(reverse("rejected-reingest", args=[done.pk]))
     with django_assert_num_queries(PAGE_QUERIES):
